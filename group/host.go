@@ -116,7 +116,8 @@ type Host struct {
 	applies turn // of whoever has shards apply entries
 
 	hesitant atomic.Bool   // see Hesitate
-	ticked   atomic.Bool   // a tick waits in inputs
+	passed   atomic.Int64  // ticks that wait in inputs, as one
+	leading  atomic.Int64  // number of the replicas whose groups this node leads, as they know
 	received atomic.Int64  // bytes of the messages in inputs
 	proposed atomic.Int64  // bytes of the proposals whose outcome isn't known
 	reading  atomic.Int64  // number of the reads that wait
@@ -316,8 +317,19 @@ func (h *Host) Replica(id holdfast.ShardID) *Replica {
 }
 
 // Changed returns a channel for one reader. It has an element when Lead, Leader or Members of some
-// replica may give another answer than before the reader took the last element.
+// replica, or Rest, may give another answer than before the reader took the last element.
 func (h *Host) Changed() <-chan struct{} { return h.changed }
+
+// announce puts an element into Changed.
+func announce(h *Host) {
+	select {
+	case h.changed <- struct{}{}:
+	default:
+	}
+}
+
+// Leads reports whether this node leads a group of the host's replicas, as far as they know.
+func Leads(h *Host) bool { return h.leading.Load() > 0 }
 
 // search returns the place of a shard's replica among the host's. h.mu is held.
 func (h *Host) search(id holdfast.ShardID) (int, bool) {
@@ -407,16 +419,9 @@ func errNoMember(m *Message) error {
 }
 
 // Tick is called by the owner of the clock, in equal intervals: every 100 ms, say. A tick that
-// comes before the one before it was used is lost.
-func (h *Host) Tick() {
-	if n := h.writing.Load(); n != 0 {
-		h.writing.CompareAndSwap(n, n+1) // unless the write has ended meanwhile
-	}
-	h.wake()
-	if !h.ticked.Swap(true) {
-		h.inputs.put(input{})
-	}
-}
+// comes before the one before it was used is lost. While nothing but beats is to do, it may be called
+// more seldom, see Rest.
+func (h *Host) Tick() { Pass(h, 1) }
 
 // Close ends the host. It returns when nothing of it runs any more. What was proposed and isn't
 // decided gets Unavailable. The store stays open.

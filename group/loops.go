@@ -58,8 +58,7 @@ func (h *Host) sort(inputs []input) (touched []*Replica) {
 	for i := range inputs {
 		in := &inputs[i]
 		if in.replica == nil {
-			h.ticked.Store(false)
-			h.ticking.tick(h, touch)
+			h.ticking.tick(h, int(h.passed.Swap(0)), touch)
 			continue
 		}
 		box := touch(in.replica)

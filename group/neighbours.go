@@ -51,13 +51,14 @@ func (n *neighbours) hear(id holdfast.NodeID) {
 	}
 }
 
-// tick is called in equal intervals. It reports whether a node has become silent, or is heard again.
-func (n *neighbours) tick() (changed bool) {
+// tick is called when ticks have passed. It reports whether a node has become silent, or is heard
+// again.
+func (n *neighbours) tick(ticks int) (changed bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.ticks++
+	n.ticks += ticks
 	for id, heard := range n.heard {
-		was := n.ticks-1-n.last[id] >= n.patience
+		was := n.ticks-ticks-n.last[id] >= n.patience
 		if heard {
 			n.last[id], n.heard[id] = n.ticks, false
 		}
@@ -66,12 +67,23 @@ func (n *neighbours) tick() (changed bool) {
 	return changed
 }
 
-// beats returns the nodes that are to be sent a beat in this tick, by rising ID.
-func (n *neighbours) beats() []holdfast.NodeID {
-	if n.ticks%n.every != 0 {
+// beats returns the nodes that are to be sent a beat now that ticks have passed, by rising ID.
+func (n *neighbours) beats(ticks int) []holdfast.NodeID {
+	if n.ticks/n.every == (n.ticks-ticks)/n.every {
 		return nil
 	}
 	return slices.Sorted(maps.Keys(n.last))
+}
+
+// steady reports whether no node that is heard has missed a beat: none becomes silent before the next
+// beats are due, or soon after.
+func (n *neighbours) steady() bool {
+	for id := range n.last {
+		if silence := n.silence(id); silence > n.every && silence < n.patience {
+			return false
+		}
+	}
+	return true
 }
 
 // silence returns for how many ticks a node wasn't heard; one that is no neighbour never was.

@@ -40,6 +40,7 @@ type node struct {
 	up      *Host           // for the streams of other nodes; nil: it is down; guarded by nodes.mu
 	streams sync.WaitGroup  // to up
 	stop    chan struct{}   // ends its clock
+	ticks   atomic.Int64    // that the host has got, those counted once that were one
 	inbox   *queue[Message] // guarded by nodes.mu
 	running sync.WaitGroup
 	fatal   chan error
@@ -197,13 +198,18 @@ func (n *node) hang() (goOn func()) {
 	})
 }
 
+// tick gives the host its clock, which leaves out ticks while the host rests.
 func (n *node) tick() {
 	ticker := time.NewTicker(100 * time.Millisecond)
 	defer ticker.Stop()
-	for {
+	for passed := 0; ; {
 		select {
 		case <-ticker.C:
-			n.host.Tick()
+			if passed++; passed >= Rest(n.host) {
+				n.ticks.Add(1)
+				Pass(n.host, passed)
+				passed = 0
+			}
 		case <-n.stop:
 			return
 		}

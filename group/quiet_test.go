@@ -31,12 +31,12 @@ func (c *cluster) tickOf(m *member, stalled bool) {
 		}
 	}
 	m.nodes.set(others)
-	if m.nodes.tick() {
+	if m.nodes.tick(1) {
 		m.sleeping.review(m.core)
 	}
 	m.tick(stalled)
 	if m.sleeping.after > 0 {
-		for _, id := range m.nodes.beats() {
+		for _, id := range m.nodes.beats(1) {
 			c.network = append(c.network, beat(holdfast.NodeID(m.id), id))
 		}
 	}

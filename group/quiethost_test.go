@@ -105,7 +105,7 @@ func TestManySleepersLoseTheirLeader(t *testing.T) {
 	}
 }
 
-// A host whose groups sleep sends some beats, and nothing else.
+// A host whose groups sleep sends some beats, and nothing else. It needs no more ticks than that.
 func TestSleepersSendNothing(t *testing.T) {
 	inBubble(t, 1, 20, func(t *testing.T, c *nodes) {
 		var beats, others atomic.Int64
@@ -125,15 +125,70 @@ func TestSleepersSendNothing(t *testing.T) {
 			n.start()
 		}
 		c.sleep()
+		time.Sleep(time.Second)
+		synctest.Wait()
 		beats.Store(0)
 		others.Store(0)
+		c.all[0].ticks.Store(0)
 		time.Sleep(60 * time.Second)
+		if n := c.all[0].ticks.Load(); n < 195 || n > 205 {
+			t.Errorf("a host whose groups sleep has had %d ticks in 60 s; want one every 300 ms", n)
+		}
+		if ids := Awake(c.all[0].host); len(ids) > 0 {
+			t.Errorf("got %d replicas awake; want none", len(ids))
+		}
 		if n := beats.Load(); n < 1100 || n > 1300 {
 			t.Errorf("three hosts have sent %d beats in 60 s; want one every 300 ms to each other", n)
 		}
 		if n := others.Load(); n > 0 {
 			t.Errorf("groups that sleep have sent %d messages; want none", n)
 		}
+	})
+}
+
+// A host that rests says so no longer as soon as a replica wakes, or a node has missed a beat, and the
+// owner of its clock hears of it.
+func TestRestEnds(t *testing.T) {
+	inBubble(t, 1, 3, func(t *testing.T, c *nodes) {
+		c.lead(c.all[0])
+		host := c.all[0].host
+		rest := func() {
+			t.Helper()
+			c.sleep()
+			time.Sleep(time.Second)
+			synctest.Wait()
+			select {
+			case <-host.Changed():
+			default:
+			}
+			if Rest(host) == 1 {
+				t.Fatal("got a host without rest while all groups sleep")
+			}
+		}
+		ends := func(why string) {
+			t.Helper()
+			select {
+			case <-host.Changed():
+			case <-time.After(time.Second):
+				t.Fatalf("%s: nobody hears that the rest has ended", why)
+			}
+			if n := Rest(host); n != 1 {
+				t.Errorf("%s: got a rest of %d ticks; want none", why, n)
+			}
+		}
+		rest()
+		if err := c.all[0].put(1, "a", "1"); err != nil {
+			t.Fatal(err)
+		}
+		ends("a write")
+		if ids := Awake(host); len(ids) != 1 || ids[0] != c.all[0].replica[1].id {
+			t.Errorf("got %v awake; want the group of the write", ids)
+		}
+		rest()
+		c.isolate(2, true)
+		ends("a node that isn't heard")
+		c.isolate(2, false)
+		rest()
 	})
 }
 

@@ -245,7 +245,13 @@ func (r *Replica) publish() {
 				"from older copies, or their disks lose what was synced", "shard", r.id, "nodes", now)
 		}
 	}
-	same := r.leader.Swap(c.leader) == c.leader && led == term
+	leader, self := r.leader.Swap(c.leader), uint64(r.host.o.Node)
+	same := leader == c.leader && led == term
+	if leader != self && c.leader == self {
+		r.host.leading.Add(1)
+	} else if leader == self && c.leader != self {
+		r.host.leading.Add(-1)
+	}
 	if r.members.Swap(c.members) != c.members || r.removed.Swap(c.removed) != c.removed {
 		same, r.known = false, false
 		r.host.o.Log.Info("members", "shard", r.id, "voters", c.members.Voters, "learners", c.members.Learners,
@@ -254,10 +260,7 @@ func (r *Replica) publish() {
 	if same {
 		return
 	}
-	select {
-	case r.host.changed <- struct{}{}:
-	default:
-	}
+	announce(r.host)
 }
 
 // close ends all waits of the replica, and those that have come in since it was called before.

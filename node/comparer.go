@@ -96,11 +96,17 @@ func (c *comparer) stop() {
 	}
 }
 
-// repeat compares a group every so often that each is compared once in every.
+// compareBatches is in how many batches the groups are compared, over the time in which each is
+// compared once. A comparison wakes its group, and the clocks of all nodes: many at once cost little
+// more than one, and then all sleep until the next batch.
+const compareBatches = 60
+
+// repeat compares groups every so often that each is compared once in every.
 func (c *comparer) repeat() {
-	look := time.NewTicker(max(min(c.every/1000, 10*time.Second), 10*time.Millisecond))
+	step := max(c.every/compareBatches, 10*time.Millisecond)
+	look := time.NewTicker(step)
 	defer look.Stop()
-	last := time.Now()
+	last, due := time.Now(), 0.0 // groups to compare; more than one if there are many, or it is late
 	for {
 		select {
 		case <-look.C:
@@ -108,23 +114,30 @@ func (c *comparer) repeat() {
 			return
 		}
 		led := c.groups.led()
-		if len(led) == 0 {
-			continue
-		}
-		step := c.every / time.Duration(len(led))
-		if late := time.Since(last) - step; late >= 0 {
-			last = time.Now().Add(-late % step)
-			c.compare(c.ctx, c.next(led))
+		now := time.Now()
+		due = min(due+float64(len(led))*float64(now.Sub(last))/float64(c.every), float64(len(led)))
+		last = now
+		for _, id := range c.next(led, int(due)) {
+			due--
+			c.compare(c.ctx, id)
 		}
 	}
 }
 
-// next returns the group that was compared the longest ago, or never.
-func (c *comparer) next(led []holdfast.ShardID) holdfast.ShardID {
+// next returns the n groups that were compared the longest ago, or never.
+func (c *comparer) next(led []holdfast.ShardID, n int) []holdfast.ShardID {
+	if n == 0 {
+		return nil
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	maps.DeleteFunc(c.compared, func(id holdfast.ShardID, _ time.Time) bool { return !slices.Contains(led, id) })
-	return slices.MinFunc(led, func(a, b holdfast.ShardID) int { return c.compared[a].Compare(c.compared[b]) })
+	maps.DeleteFunc(c.compared, func(id holdfast.ShardID, _ time.Time) bool {
+		_, found := slices.BinarySearch(led, id)
+		return !found
+	})
+	led = slices.Clone(led)
+	slices.SortStableFunc(led, func(a, b holdfast.ShardID) int { return c.compared[a].Compare(c.compared[b]) })
+	return led[:min(n, len(led))]
 }
 
 // compare compares the replicas of a group, and has those that are at fault stopped.

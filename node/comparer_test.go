@@ -209,6 +209,34 @@ func TestComparerSpreadsGroups(t *testing.T) {
 	})
 }
 
+// Many groups are compared in batches, so that the clocks of the nodes rest between them.
+func TestComparerComparesInBatches(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := &fakeGroups{found: func(holdfast.NodeID, holdfast.TxID) (string, error) { return "a", nil }}
+		for id := range holdfast.ShardID(1000) {
+			g.ids = append(g.ids, id+1)
+		}
+		c := newComparer(time.Hour, g)
+		c.follow()
+		defer c.stop()
+		time.Sleep(time.Hour + time.Minute)
+		synctest.Wait()
+		moments := map[time.Time]int{}
+		for _, id := range g.ids {
+			when := g.compared(id)
+			if len(when) == 0 || len(when) > 2 {
+				t.Fatalf("shard %d: got %d comparisons in an hour; want one", id, len(when))
+			}
+			moments[when[0]]++
+		}
+		for at, n := range moments {
+			if len(moments) > 61 || n > 20 {
+				t.Fatalf("got comparisons at %d times, and %d at %v; want a batch a minute", len(moments), n, at)
+			}
+		}
+	})
+}
+
 // A round compares all groups once; a request meanwhile joins it, and no other is known.
 func TestRounds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 
 	"holdfast"
 	"holdfast/group"
+	"holdfast/pulse"
 )
 
 // How often the groups are looked at for how far their replicas are behind, and the marks that are
@@ -81,31 +82,42 @@ type standing struct {
 	since   time.Time
 }
 
-// lags are how long replicas are behind: those of groups that this node leads, and its own.
+// lags are how long replicas are behind: those of groups that this node leads, and its own. A look
+// observes the replicas that are awake. Nothing of the others is touched, which don't change: that
+// one slept at a look is noted when it is observed again.
 type lags struct {
-	mu     sync.Mutex // guards marks and stands
-	marks  map[holdfast.ShardID]lagMarks
+	mu     sync.Mutex // guards what follows
+	marks  map[holdfast.ShardID]*marked
 	stands map[holdfast.ShardID]standing
+	looks  int       // so many looks have ended
+	looked time.Time // when the last of them was
 
 	end     context.CancelFunc // nil: nothing runs
 	running sync.WaitGroup
 }
 
+// A marked is a group that this node leads, with its marks.
+type marked struct {
+	lagMarks
+	look int // the last look by which it was observed
+}
+
 func newLags() *lags {
-	return &lags{marks: map[holdfast.ShardID]lagMarks{}, stands: map[holdfast.ShardID]standing{}}
+	return &lags{marks: map[holdfast.ShardID]*marked{}, stands: map[holdfast.ShardID]standing{}}
 }
 
 // follow begins to look at the replicas.
-func (l *lags) follow(all func() []placed) {
+func (l *lags) follow(rs *replicas) {
 	ctx, end := context.WithCancel(context.Background())
 	l.end = end
 	l.running.Go(func() {
-		tick := time.NewTicker(lagEvery)
+		tick := pulse.New(lagEvery)
 		defer tick.Stop()
 		for {
 			select {
 			case now := <-tick.C:
-				l.look(all(), now)
+				tick.Again()
+				l.look(group.Awake(rs.host), rs.status, now)
 			case <-ctx.Done():
 				return
 			}
@@ -121,47 +133,46 @@ func (l *lags) stop() {
 	}
 }
 
-// look observes all replicas of the node, and forgets others.
-func (l *lags) look(all []placed, now time.Time) {
-	is := map[holdfast.ShardID]bool{}
-	for _, r := range all {
-		is[r.id] = true
-		if r.Asleep() {
-			l.rest(r.id, now)
-			continue
+// look observes the replicas that are awake. status returns the state of one; nil: it was stopped.
+func (l *lags) look(awake []holdfast.ShardID, status func(holdfast.ShardID) *group.Status, now time.Time) {
+	for _, id := range awake {
+		if s := status(id); s != nil {
+			l.observe(id, s, now, 1)
 		}
-		s := r.Status()
-		l.observe(r.id, &s, now)
+		if status(id) == nil { // maybe only now, and was forgotten before it was observed
+			l.forget(id)
+		}
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for id := range l.marks {
-		if !is[id] {
-			delete(l.marks, id)
-		}
-	}
-	for id := range l.stands {
-		if !is[id] {
-			delete(l.stands, id)
-		}
-	}
+	l.looks++
+	l.looked = now
 }
 
-// observe notes the state of a replica at a time.
-func (l *lags) observe(id holdfast.ShardID, s *group.Status, now time.Time) {
+// observe notes the state of a replica at a time. ahead is 1 in a look, which hasn't ended yet, and 0
+// otherwise.
+func (l *lags) observe(id holdfast.ShardID, s *group.Status, now time.Time, ahead int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if s.Match == nil {
 		delete(l.marks, id)
 	} else {
-		marks := l.marks[id].observe(s.Committed, now)
+		m := l.marks[id]
+		switch {
+		case m == nil:
+			m = &marked{}
+			l.marks[id] = m
+		case m.look < l.looks: // it slept at the last look
+			m.rest(l.looked)
+		}
 		least := s.Committed
 		for _, of := range []map[holdfast.NodeID]uint64{s.Match, s.Learning} {
 			for _, match := range of {
 				least = min(least, match)
 			}
 		}
-		l.marks[id] = marks.upTo(least)
+		m.lagMarks = m.lagMarks.observe(s.Committed, now).upTo(least)
+		m.look = max(m.look, l.looks+ahead)
 	}
 	if s.Applied >= s.Committed {
 		delete(l.stands, id)
@@ -170,20 +181,25 @@ func (l *lags) observe(id holdfast.ShardID, s *group.Status, now time.Time) {
 	}
 }
 
-// rest notes that nothing has changed in a group since it was observed: it sleeps.
-func (l *lags) rest(id holdfast.ShardID, now time.Time) {
+// rest notes that nothing has changed until a time.
+func (l lagMarks) rest(until time.Time) { l[len(l)-1].last = until }
+
+// forget forgets a replica that was stopped.
+func (l *lags) forget(id holdfast.ShardID) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if marks := l.marks[id]; len(marks) > 0 {
-		marks[len(marks)-1].last = now
-	}
+	delete(l.marks, id)
+	delete(l.stands, id)
 }
 
 // behind returns for how long a replica of a group that this node leads is behind.
 func (l *lags) behind(id holdfast.ShardID, match uint64, now time.Time) (d time.Duration, more bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.marks[id].lag(match, now)
+	if m := l.marks[id]; m != nil {
+		return m.lag(match, now)
+	}
+	return 0, false
 }
 
 // still returns for how long this node's replica has applied nothing, although there is something.

@@ -68,16 +68,16 @@ func TestLagBeforeTheReign(t *testing.T) {
 	status := func(match, applied uint64) *group.Status {
 		return &group.Status{Committed: 10, Applied: applied, Match: map[holdfast.NodeID]uint64{1: 10, 2: match}}
 	}
-	l.observe(1, status(4, 10), now)
+	l.observe(1, status(4, 10), now, 0)
 	now = now.Add(3 * time.Second)
-	l.observe(1, status(4, 10), now)
+	l.observe(1, status(4, 10), now, 0)
 	if got, more := l.behind(1, 4, now.Add(time.Second)); got != 4*time.Second || !more {
 		t.Errorf("got %v, %v; want more than four seconds", got, more)
 	}
 	if got, more := l.behind(1, 10, now); got != 0 || more {
 		t.Errorf("got %v, %v; want that it isn't behind", got, more)
 	}
-	l.observe(1, &group.Status{Committed: 10, Applied: 10}, now) // another node leads
+	l.observe(1, &group.Status{Committed: 10, Applied: 10}, now, 0) // another node leads
 	if got, more := l.behind(1, 4, now); got != 0 || more || len(l.marks) != 0 {
 		t.Errorf("got %v, %v; want that nothing is known", got, more)
 	}
@@ -91,18 +91,45 @@ func TestLagAfterASleep(t *testing.T) {
 		return &group.Status{Committed: committed, Applied: committed,
 			Match: map[holdfast.NodeID]uint64{1: committed, 2: match}}
 	}
-	l.observe(1, status(10, 10), now)
+	present := map[holdfast.ShardID]*group.Status{1: status(10, 10)}
+	is := func(id holdfast.ShardID) *group.Status { return present[id] }
+	awake := []holdfast.ShardID{1}
+	l.look(awake, is, now)
 	for range 3600 {
 		now = now.Add(time.Second)
-		l.rest(1, now)
+		l.look(nil, is, now)
 	}
-	l.observe(1, status(11, 10), now.Add(time.Second))
-	if got, more := l.behind(1, 10, now.Add(time.Second)); got != time.Second || more {
+	present[1] = status(11, 10)
+	now = now.Add(time.Second)
+	l.look(awake, is, now)
+	if got, more := l.behind(1, 10, now); got != time.Second || more {
 		t.Errorf("got %v, %v; want a second", got, more)
 	}
-	l.rest(2, now) // a replica that doesn't lead has no marks
-	if _, found := l.marks[2]; found {
-		t.Error("got marks of a replica that doesn't lead")
+	for range 10 {
+		now = now.Add(time.Second)
+		l.look(awake, is, now)
+	}
+	if got, more := l.behind(1, 10, now); got != 11*time.Second || more {
+		t.Errorf("got %v, %v; want eleven seconds", got, more)
+	}
+
+	// Somebody asks while the group sleeps, and it wakes before the next look.
+	present[1] = status(11, 11)
+	l.look(awake, is, now)
+	for range 60 {
+		now = now.Add(time.Second)
+		l.look(nil, is, now)
+	}
+	now = now.Add(time.Second / 2)
+	l.observe(1, status(12, 11), now, 0)
+	if got, more := l.behind(1, 11, now); got != time.Second/2 || more {
+		t.Errorf("asked between looks: got %v, %v; want half a second", got, more)
+	}
+
+	delete(present, 1)
+	l.look(awake, is, now)
+	if len(l.marks) != 0 {
+		t.Error("got marks of a replica that was stopped")
 	}
 }
 
@@ -113,13 +140,13 @@ func TestStandingStill(t *testing.T) {
 		applied uint64
 		want    time.Duration
 	}{{7, 0}, {7, time.Second}, {7, 2 * time.Second}, {8, 0}, {8, time.Second}, {10, 0}, {10, 0}, {9, 0}} {
-		l.observe(1, &group.Status{Committed: 10, Applied: step.applied}, now)
+		l.observe(1, &group.Status{Committed: 10, Applied: step.applied}, now, 0)
 		if got := l.still(1, now); got != step.want {
 			t.Errorf("at entry %d: got %v; want %v", step.applied, got, step.want)
 		}
 		now = now.Add(time.Second)
 	}
-	l.look(nil, now)
+	l.forget(1)
 	if len(l.stands) != 0 || len(l.marks) != 0 {
 		t.Errorf("got %v and %v of replicas that are gone; want nothing", l.stands, l.marks)
 	}

@@ -10,6 +10,7 @@ import (
 	"holdfast/catalog"
 	"holdfast/cluster"
 	"holdfast/group"
+	"holdfast/pulse"
 )
 
 // The clock of the groups, and of leadership.
@@ -39,6 +40,7 @@ type leadership struct {
 	transfer func(id holdfast.ShardID, to holdfast.NodeID)
 	tables   leadable
 	observe  func(leader holdfast.NodeID) // gets who leads the catalog's group at each look; 0: nobody is known
+	moved    func()                       // is called when a group's leader or members have changed
 	log      *slog.Logger
 
 	mu      sync.Mutex    // guards what follows
@@ -56,7 +58,7 @@ func follow(
 	log *slog.Logger,
 ) *leadership {
 	l := &leadership{
-		self: is.Node, led: rs.led, tables: tables, observe: observe, log: log,
+		self: is.Node, led: rs.led, tables: tables, observe: observe, moved: rs.move, log: log,
 		first:   func() bool { return is.Node == is.Members[0] && !rs.roster.known().Drained(is.Node) },
 		catalog: func() replica { return rs.replica(catalog.ShardID) },
 		transfer: func(id holdfast.ShardID, to holdfast.NodeID) {
@@ -68,7 +70,8 @@ func follow(
 	}
 	ctx, end := context.WithCancel(context.Background())
 	l.end = end
-	l.running.Go(func() { l.watch(ctx, host.Tick, host.Changed()) })
+	clock := clock{pass: func(ticks int) { group.Pass(host, ticks) }, rest: func() int { return group.Rest(host) }}
+	l.running.Go(func() { l.watch(ctx, clock, host.Changed()) })
 	l.running.Go(func() { l.serve(ctx) })
 	return l
 }
@@ -79,21 +82,40 @@ func (l *leadership) stop() { l.end() }
 
 func (l *leadership) wait() { l.running.Wait() }
 
+// A clock is that of a host: it takes ticks, and says when the next one is due; see group.Rest.
+type clock struct {
+	pass func(ticks int)
+	rest func() (ticks int)
+}
+
 // watch gives the groups their clock, and looks at them at each tick and whenever they change.
-func (l *leadership) watch(ctx context.Context, tick func(), changed <-chan struct{}) {
-	ticker := time.NewTicker(groupTick)
-	defer ticker.Stop()
+func (l *leadership) watch(ctx context.Context, clock clock, changed <-chan struct{}) {
+	last, most := time.Now(), 1 // the last tick, and after how many intervals the next one was due then
+	timer := time.NewTimer(pulse.Until(last, groupTick))
+	defer timer.Stop()
 	for {
 		l.look()
 		select {
 		case <-ctx.Done():
 			l.setTerm(0)
 			return
-		case <-ticker.C:
-			tick()
+		case now := <-timer.C:
+			clock.pass(ticksIn(now.Sub(last), most))
+			last, most = now, clock.rest()
+			timer.Reset(pulse.Until(time.Now(), time.Duration(most)*groupTick))
 		case <-changed:
+			l.moved()
+			if most > 1 && clock.rest() == 1 {
+				timer.Reset(pulse.Until(time.Now(), groupTick))
+			}
 		}
 	}
+}
+
+// ticksIn returns how many ticks are due after a time, at most so many: those that a node has missed
+// that was stopped don't come afterwards.
+func ticksIn(passed time.Duration, most int) int {
+	return min(max(1, int((passed+groupTick/2)/groupTick)), most)
 }
 
 // look does what follows from who leads now.

@@ -105,7 +105,8 @@ func lead(t *testing.T, c *fakeReplica, f *fakeLeadable, led func() []holdfast.S
 	var all []string
 	l := &leadership{
 		self: 1, first: func() bool { return true }, catalog: func() replica { return c }, led: led, tables: f,
-		observe: func(holdfast.NodeID) {}, log: slog.New(slog.DiscardHandler), changed: make(chan struct{}),
+		observe: func(holdfast.NodeID) {}, moved: func() {}, log: slog.New(slog.DiscardHandler),
+		changed: make(chan struct{}),
 		transfer: func(id holdfast.ShardID, to holdfast.NodeID) {
 			mu.Lock()
 			defer mu.Unlock()
@@ -114,7 +115,7 @@ func lead(t *testing.T, c *fakeReplica, f *fakeLeadable, led func() []holdfast.S
 	}
 	ctx, end := context.WithCancel(context.Background())
 	l.end = end
-	l.running.Go(func() { l.watch(ctx, func() {}, nil) })
+	l.running.Go(func() { l.watch(ctx, clock{func(int) {}, func() int { return 1 }}, nil) })
 	l.running.Go(func() { l.serve(ctx) })
 	t.Cleanup(func() {
 		l.stop()

@@ -9,6 +9,7 @@ import (
 
 	"holdfast"
 	"holdfast/cluster"
+	"holdfast/pulse"
 	"holdfast/rpc"
 	"holdfast/shard"
 )
@@ -37,14 +38,16 @@ func (l *lives) follow() {
 	ctx, end := context.WithCancel(context.Background())
 	l.end = end
 	l.running.Go(func() {
-		tell, save := time.NewTicker(tellEvery), time.NewTicker(saveEvery)
+		tell, save := pulse.New(tellEvery), pulse.New(saveEvery)
 		defer tell.Stop()
 		defer save.Stop()
 		for {
 			select {
 			case <-tell.C:
+				tell.Again()
 				l.tell()
 			case <-save.C:
+				save.Again()
 				l.save()
 			case <-ctx.Done():
 				return

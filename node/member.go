@@ -193,8 +193,11 @@ func (m *member) start(
 	m.roster.introduce(addresses)
 	m.join(store)
 	m.lives.follow()
-	observe := func(leader holdfast.NodeID) { m.forwarder.observe(leader) }
-	m.lags.follow(m.replicas.list)
+	observe := func(leader holdfast.NodeID) {
+		m.forwarder.observe(leader)
+		kept.grants.Observe() // claims may have to wait from when this node leads
+	}
+	m.lags.follow(&m.replicas)
 	m.lead = follow(m.host.Load(), &m.replicas, store, observe, m.is, m.log)
 	m.compared.follow(store)
 	m.steering.tables.Store(store)

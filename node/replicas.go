@@ -33,8 +33,10 @@ type replicas struct {
 	self   holdfast.NodeID
 	roster *roster
 	joiner joiner
+	lags   *lags
 	log    *slog.Logger
 	gone   func(why error) // is called when this node was replaced
+	moved  chan struct{}   // of capacity one: groups may lack members, or this node may lead others
 
 	mu     sync.Mutex // guards what follows
 	all    map[holdfast.ShardID]*group.Replica
@@ -42,7 +44,8 @@ type replicas struct {
 }
 
 func (rs *replicas) init(m *member, host *group.Host, disk *shard.Store) {
-	rs.host, rs.disk, rs.self, rs.roster, rs.log = host, disk, m.is.Node, &m.roster, m.log
+	rs.host, rs.disk, rs.self, rs.roster, rs.lags, rs.log = host, disk, m.is.Node, &m.roster, m.lags, m.log
+	rs.moved = make(chan struct{}, 1)
 	rs.all, rs.shards = map[holdfast.ShardID]*group.Replica{}, map[holdfast.ShardID]*shard.Shard{}
 	rs.gone = func(why error) { m.refusedBy(0, why) }
 	rs.joiner.init(rs, m.transport.Call)
@@ -79,18 +82,28 @@ func (rs *replicas) Stop(id holdfast.ShardID) error {
 	delete(rs.all, id)
 	delete(rs.shards, id)
 	rs.mu.Unlock()
+	rs.lags.forget(id)
 	return rs.host.Stop(id)
 }
 
 // Follow implements table.Replicas.
 func (rs *replicas) Follow(n *catalog.Nodes) (joins bool) {
 	rs.roster.follow(n)
+	rs.move()
 	if why := rs.roster.gone(rs.self); why != nil {
 		rs.gone(why)
 	}
 	rs.host.Hesitate(n.Drained(rs.self))
 	self := n.Node(rs.self)
 	return self != nil && (self.Joining || self.Leaving)
+}
+
+// move has reshaping look at the groups.
+func (rs *replicas) move() {
+	select {
+	case rs.moved <- struct{}{}:
+	default:
+	}
 }
 
 // Lead implements table.Replicas.
@@ -110,6 +123,16 @@ func (rs *replicas) of(id holdfast.ShardID) *group.Replica {
 	rs.mu.Lock()
 	defer rs.mu.Unlock()
 	return rs.all[id]
+}
+
+// status returns the state of a replica; nil: there is none.
+func (rs *replicas) status(id holdfast.ShardID) *group.Status {
+	r := rs.of(id)
+	if r == nil {
+		return nil
+	}
+	s := r.Status()
+	return &s
 }
 
 // shard returns the shard that is a replica here; nil: there is none.
@@ -140,6 +163,9 @@ func (rs *replicas) list() []placed {
 // led returns the shards whose groups this node leads, by rising ID. It is called at each tick on
 // nodes that lead nothing, mostly.
 func (rs *replicas) led() (ids []holdfast.ShardID) {
+	if !group.Leads(rs.host) {
+		return nil
+	}
 	rs.mu.Lock()
 	defer rs.mu.Unlock()
 	for id, r := range rs.all {

@@ -14,11 +14,13 @@ import (
 	"holdfast/table"
 )
 
-// How often a node looks whether the groups that it leads have the members that they are to have, and
-// how long it waits for a change of them.
+// How often a node looks whether the groups that it leads have the members that they are to have,
+// while they don't and otherwise, unless something changes; and how long it waits for a change of
+// them.
 const (
-	reshapeEvery = 200 * time.Millisecond
-	reshapeWait  = 5 * time.Second
+	reshapeEvery  = 200 * time.Millisecond
+	reshapeSeldom = 30 * time.Second
+	reshapeWait   = 5 * time.Second
 )
 
 // caughtUp is how many entries a replica may lack for its node to answer reads.
@@ -45,29 +47,43 @@ type reshaping struct {
 
 // run reshapes groups until ctx ends.
 func (x *reshaping) run(ctx context.Context) {
-	ticker := time.NewTicker(reshapeEvery)
-	defer ticker.Stop()
+	timer := time.NewTimer(reshapeEvery)
+	defer timer.Stop()
 	for {
 		select {
-		case <-ticker.C:
+		case <-timer.C:
+		case <-x.replicas.moved:
 		case <-ctx.Done():
 			return
 		}
-		n := x.roster.known()
-		if n == nil {
-			continue // the nodes are those that have formed the cluster
-		}
-		x.leave(ctx, n)
-		if x.reshapeAll(ctx, n) && x.store.Leads() {
-			x.finish(ctx, n)
-			x.noteRemoved(ctx, n)
+		if x.look(ctx) {
+			timer.Reset(reshapeEvery)
+		} else {
+			timer.Reset(reshapeSeldom)
 		}
 	}
 }
 
+// look does what can be done now, and reports whether there may be more to do although nothing
+// changes.
+func (x *reshaping) look(ctx context.Context) (more bool) {
+	n := x.roster.known()
+	if n == nil {
+		return false // the nodes are those that have formed the cluster
+	}
+	x.leave(ctx, n)
+	settled, more := x.reshapeAll(ctx, n)
+	if settled && x.store.Leads() {
+		x.finish(ctx, n)
+		x.noteRemoved(ctx, n)
+	}
+	return more || slices.ContainsFunc(n.Present(), func(is catalog.Node) bool { return is.Joining || is.Leaving })
+}
+
 // reshapeAll changes the members of the groups that this node leads, each by one step. It reports
-// whether it leads all, and all have the members that they are to have.
-func (x *reshaping) reshapeAll(ctx context.Context, n *catalog.Nodes) (settled bool) {
+// whether it leads all, and all have the members that they are to have; and whether one that it leads
+// hasn't.
+func (x *reshaping) reshapeAll(ctx context.Context, n *catalog.Nodes) (settled, more bool) {
 	settled = true
 	all := x.replicas.list()
 	slices.SortFunc(all, func(a, b placed) int { // the catalog's last
@@ -75,7 +91,7 @@ func (x *reshaping) reshapeAll(ctx context.Context, n *catalog.Nodes) (settled b
 	})
 	for _, r := range all {
 		if ctx.Err() != nil {
-			return false
+			return false, true
 		}
 		if _, err := r.Lead(); err != nil {
 			settled = false
@@ -83,6 +99,9 @@ func (x *reshaping) reshapeAll(ctx context.Context, n *catalog.Nodes) (settled b
 		}
 		members, _ := r.Members()
 		steps := stepsOf(n, members)
+		if len(steps) > 0 || members.Joint() {
+			more = true
+		}
 		if r.id == catalog.ShardID && !settled {
 			steps = slices.DeleteFunc(steps, func(c group.Change) bool { return c.Add == 0 })
 		}
@@ -95,7 +114,7 @@ func (x *reshaping) reshapeAll(ctx context.Context, n *catalog.Nodes) (settled b
 			}
 		}
 	}
-	return settled
+	return settled, more
 }
 
 func boolCompare(a, b bool) int {

@@ -40,9 +40,6 @@ func newSessions(m *member, leads func() bool, now func() time.Time) *sessions {
 	ctx, end := context.WithCancel(context.Background())
 	s.end = end
 	s.running.Go(func() { s.keeper.Run(ctx) })
-	if s.grants != nil {
-		s.running.Go(func() { s.observe(ctx) })
-	}
 	return s
 }
 
@@ -77,19 +74,6 @@ func (s *sessions) lead(m *member, leads func() bool) {
 	}
 	f.answer = func(ctx context.Context, request []byte) ([]byte, error) {
 		return nil, s.answer(ctx, m.is.Node, request)
-	}
-}
-
-// observe has the grants see soon that this node leads, from when claims may have to wait.
-func (s *sessions) observe(ctx context.Context) {
-	tick := time.NewTicker(groupTick)
-	defer tick.Stop()
-	for ctx.Err() == nil {
-		s.grants.Observe()
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-		}
 	}
 }
 

@@ -216,7 +216,7 @@ func (m *member) shards() (all []ShardStatus) {
 	now := time.Now()
 	for _, r := range m.replicas.list() {
 		g := r.Status()
-		m.lags.observe(r.id, &g, now)
+		m.lags.observe(r.id, &g, now, 0)
 		s := shardStatus(m.is.Node, r.id, g)
 		for i := range s.Replicas {
 			x := &s.Replicas[i]

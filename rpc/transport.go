@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"holdfast"
+	"holdfast/pulse"
 )
 
 // A Transport is a node's end of all connections to its peers.
@@ -204,14 +205,15 @@ func (t *Transport) Close() error {
 
 // pulse has all connections checked, and pings sent, until Close.
 func (t *Transport) pulse() {
-	ticker := time.NewTicker(t.limits.ping)
-	defer ticker.Stop()
+	timer := pulse.New(t.limits.ping)
+	defer timer.Stop()
 	last := t.now()
 	for {
 		select {
 		case <-t.ctx.Done():
 			return
-		case <-ticker.C:
+		case <-timer.C:
+			timer.Again()
 		}
 		now := t.now()
 		t.tick(last, now)

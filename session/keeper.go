@@ -65,6 +65,7 @@ type Stats struct {
 type Keeper struct {
 	o      Options
 	asking chan struct{} // has an element while a lease is asked for
+	filled chan struct{} // has an element if Run waits and something is kept
 
 	mu    sync.Mutex // guards what follows
 	named map[string]*list.Element
@@ -90,7 +91,8 @@ func New(o Options) *Keeper {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	return &Keeper{o: o, asking: make(chan struct{}, 1), named: map[string]*list.Element{}}
+	return &Keeper{o: o, asking: make(chan struct{}, 1), filled: make(chan struct{}, 1),
+		named: map[string]*list.Element{}}
 }
 
 // A Visit is a request of a session.
@@ -152,11 +154,18 @@ func (k *Keeper) Stats() Stats {
 	return s
 }
 
-// Run drops idle sessions and renews the lease, until ctx ends.
+// Run drops idle sessions and renews the lease, until ctx ends. While nothing is kept it waits.
 func (k *Keeper) Run(ctx context.Context) {
 	tick := time.NewTicker(Lease / renewals)
 	defer tick.Stop()
 	for {
+		if k.Stats().Kept == 0 {
+			select {
+			case <-k.filled:
+			case <-ctx.Done():
+				return
+			}
+		}
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
@@ -209,6 +218,10 @@ func (k *Keeper) bind(v *Visit) {
 		e = k.used.PushBack(&kept{name: v.name})
 		k.named[v.name] = e
 		k.resize(e.Value.(*kept))
+		select {
+		case k.filled <- struct{}{}:
+		default:
+		}
 	}
 	v.kept = k.use(e)
 	k.dropOldest()

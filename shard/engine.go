@@ -93,6 +93,7 @@ func (e *engine) pebbleOptions(cache *pebble.Cache, memTableBytes int64, readOnl
 		o.Levels[i].FilterPolicy = bloom.FilterPolicy(filterBits)
 	}
 	o.TargetFileSizes[0] = tableBytes
+	o.Experimental.CompactionScheduler = newCompactionGrants()
 	e.separate(o)
 	return o
 }

@@ -39,6 +39,8 @@ type life struct {
 	writing  map[latch]bool // by writes in progress
 	lost     map[int]bool   // groups of which a write has ended without an outcome, see begin
 
+	passed int // intervals of the clock since the host's last tick
+
 	incoming  []*stream // so far
 	receiving sync.WaitGroup
 
@@ -143,10 +145,15 @@ func (m *machine) tick(l *life) {
 			return
 		}
 		m.tick(l)
-		if !m.paused {
-			l.host.Tick()
-			l.look()
+		if m.paused {
+			l.passed = 0
+			return
 		}
+		if l.passed++; l.passed >= group.Rest(l.host) {
+			group.Pass(l.host, l.passed)
+			l.passed = 0
+		}
+		l.look()
 	})
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"holdfast"
 	"holdfast/item"
+	"holdfast/pulse"
 	"holdfast/shard"
 )
 
@@ -44,7 +45,7 @@ type sweeper struct {
 // run sweeps until ctx ends.
 func (p *sweeper) run(ctx context.Context) {
 	failures := failureLog{log: p.log, last: map[string]string{}}
-	expire, trim := time.NewTicker(sweepInterval), time.NewTicker(trimInterval)
+	expire, trim := pulse.New(sweepInterval), pulse.New(trimInterval)
 	defer expire.Stop()
 	defer trim.Stop()
 	for {
@@ -52,8 +53,10 @@ func (p *sweeper) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-expire.C:
+			expire.Again()
 			failures.note(ctx, "expire items", p.expireAll(ctx))
 		case <-trim.C:
+			trim.Again()
 			failures.note(ctx, "trim the log", p.trim(ctx))
 			p.wake()
 		}
@@ -158,13 +161,14 @@ type reclaimer struct {
 // run reclaims until ctx ends.
 func (r *reclaimer) run(ctx context.Context) {
 	failures := failureLog{log: r.log, last: map[string]string{}}
-	tick := time.NewTicker(reclaimInterval)
+	tick := pulse.New(reclaimInterval)
 	defer tick.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
+			tick.Again()
 			failures.note(ctx, "reclaim disk space", r.reclaim(ctx))
 		}
 	}

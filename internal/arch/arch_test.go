@@ -18,7 +18,7 @@ import (
 // higher one. Some names have no package yet.
 var rows = [][]string{
 	{""},
-	{"mc", "ring", "journal", "item", "loop", "mrc", "discover", "yamltree", "session"},
+	{"mc", "ring", "journal", "item", "loop", "mrc", "discover", "yamltree", "session", "pulse"},
 	{"mc/client"},
 	{
 		"cache", "route", "upstream", "shard", "cluster", "feed", "rpc", "partiql",
