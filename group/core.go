@@ -138,7 +138,7 @@ func (c *core) step(messages []*raftpb.Message) error {
 		if c.isOutdated(m) {
 			continue
 		}
-		if c.stalled && m.GetType() == raftpb.MsgTimeoutNow {
+		if (c.stalled || c.sleeping.nodes.full) && m.GetType() == raftpb.MsgTimeoutNow {
 			continue // it couldn't write what a leader has to
 		}
 		if c.isStray(m) || c.isEarly(m) {

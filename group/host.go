@@ -151,6 +151,7 @@ type input struct {
 type inbox struct {
 	filled, ticked, stalled, review, campaign, stop bool
 
+	handOver        int // see fullness; 0: the replica needn't
 	messages        []*raftpb.Message
 	notes           []*note
 	proposals       []*proposal

@@ -18,6 +18,7 @@ type neighbours struct {
 	every    int // ticks between two beats
 	ticks    int
 	last     map[holdfast.NodeID]int // the tick at which a node was heard last, or became a neighbour
+	full     bool                    // this node's own disk, see fullness
 
 	mu    sync.Mutex               // guards heard
 	heard map[holdfast.NodeID]bool // since the last tick; none but neighbours of the last tick are true

@@ -1,6 +1,7 @@
 package group
 
 import (
+	"slices"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -210,6 +211,68 @@ func TestHungDiskOfSleepers(t *testing.T) {
 			t.Errorf("other nodes lead after %v; want 3 s at most", waited)
 		}
 		_ = soon(result)
+	})
+}
+
+// A node whose disk is full hands over what it leads, also if nothing is written that could show it,
+// and goes on as a follower once there is space. A node whose disk is full isn't handed anything.
+func TestFullDiskHandsOver(t *testing.T) {
+	for name, asleep := range map[string]bool{"asleep": true, "awake": false} {
+		inBubble(t, 1, 3, func(t *testing.T, c *nodes) {
+			old := c.all[0]
+			c.lead(old)
+			if asleep {
+				c.sleep()
+			}
+			old.full.Store(true)
+			began := time.Now()
+			for group := range c.groups {
+				leader := c.leaderOf(group, old.id)
+				if err := leader.put(group, "a", "1"); err != nil {
+					t.Fatalf("%s: %v", name, err)
+				}
+			}
+			if waited := time.Since(began); waited > 4*time.Second {
+				t.Errorf("%s: other nodes lead after %v; want 4 s at most", name, waited)
+			}
+			next := c.leaderOf(0, old.id)
+			next.replica[0].Transfer(old.id)
+			time.Sleep(5 * time.Second)
+			if _, err := old.replica[0].Lead(); err == nil {
+				t.Errorf("%s: a node whose disk is full leads, since it was asked to", name)
+			}
+			old.full.Store(false)
+			for group := range c.groups {
+				if err := old.replica[group].Read(within(t, 20*time.Second)); err != nil || old.get(group, "a") != "1" {
+					t.Errorf("%s: got %q, %v; want what was written meanwhile", name, old.get(group, "a"), err)
+				}
+			}
+		})
+	}
+}
+
+// Where all disks are full, nobody takes what is handed over, and there are leaders as before.
+func TestAllDisksFull(t *testing.T) {
+	inBubble(t, 1, 2, func(t *testing.T, c *nodes) {
+		old := c.all[0]
+		c.lead(old)
+		c.sleep()
+		for _, n := range slices.Backward(c.all) { // the leader's last, when the others know of theirs
+			n.full.Store(true)
+			time.Sleep(2 * time.Second)
+		}
+		term := old.replica[0].Status().Term
+		time.Sleep(time.Minute)
+		for _, n := range c.all {
+			n.full.Store(false)
+		}
+		time.Sleep(3 * time.Second)
+		if _, err := old.replica[0].Lead(); err != nil || old.replica[0].Status().Term != term {
+			t.Errorf("got %v, term %d after %d; want the same leader", err, old.replica[0].Status().Term, term)
+		}
+		if err := old.put(0, "a", "1"); err != nil {
+			t.Error(err)
+		}
 	})
 }
 

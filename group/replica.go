@@ -210,6 +210,9 @@ func (r *Replica) work() (out effects, err error) {
 	if in.ticked {
 		c.tick(in.stalled)
 	}
+	if in.handOver > 0 {
+		handOver(c, in.handOver)
+	}
 	if in.transfer != 0 {
 		c.transfer(uint64(in.transfer))
 	}

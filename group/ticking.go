@@ -15,6 +15,7 @@ type ticking struct {
 	nodes   *neighbours
 	stalled bool // the disk hung at the last tick
 	moved   bool // the members of a group have changed, or which groups there are
+	full    fullness
 
 	mu    sync.Mutex // guards changes of awake, and reads by other goroutines
 	awake []*Replica // and maybe some that have fallen asleep, or ended, since the last tick
@@ -65,13 +66,15 @@ func (t *ticking) tick(h *Host, ticks int, touch func(*Replica) *inbox) {
 	t.doze()
 	changed, stalled, replicas := t.nodes.tick(ticks), h.writing.Load() > int64(h.o.ElectionTicks), t.awake
 	t.rest(h, len(t.awake) == 0 && !changed && !stalled && h.o.SleepTicks > 0 && t.nodes.steady())
-	if changed || stalled || t.stalled {
+	handOver := t.full.tick(h, t.nodes)
+	if changed || stalled || t.stalled || handOver > 0 {
 		replicas = h.all()
 	}
 	t.stalled = stalled
 	for _, r := range replicas {
 		box := touch(r)
 		box.ticked, box.stalled, box.review = true, stalled, box.review || changed
+		box.handOver = handOver
 	}
 	if h.o.SleepTicks == 0 {
 		return // so that the other members don't sleep, either

@@ -169,6 +169,9 @@ func (p *space) admit(bytes int) error {
 	return nil
 }
 
+// HasSpace looks at the disk, and reports whether there is space for commits.
+func HasSpace(s *Store) bool { return s.space.hasSpace() }
+
 // hasSpace looks at the disk, and reports whether there is space for commits.
 func (p *space) hasSpace() bool { return p.reserve == 0 || p.look(0) }
 
