@@ -112,6 +112,8 @@ func ParseToken(text string) (Token, error) {
 		return Token{}, Errorf(Invalid, "a token has at most %d bytes", MaxTokenBytes)
 	case text == "", strings.ContainsAny(text, "\r\n"):
 		return Token{}, errToken()
+	case text[0] < '0' || text[0] > '9':
+		return Token{}, errToken()
 	case text[0] != tokenVersion:
 		return Token{}, Errorf(Invalid, "the token is of another version than 1")
 	case len(text) == 1:

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -161,6 +162,12 @@ func (c *comparer) compare(ctx context.Context, id holdfast.ShardID) Comparison 
 	return is
 }
 
+// whyOf returns the text of an error for a report. A comparison changes nothing, so that this was so
+// isn't said.
+func whyOf(err error) string {
+	return strings.TrimSuffix(strings.TrimPrefix(err.Error(), "nothing was changed: "), ": nothing was changed")
+}
+
 // once compares the replicas of a group as of one transaction.
 func (c *comparer) once(
 	ctx context.Context, id holdfast.ShardID,
@@ -170,7 +177,7 @@ func (c *comparer) once(
 	defer end()
 	tx, err := c.groups.propose(within, id)
 	if err != nil {
-		is.Why = err.Error()
+		is.Why = whyOf(err)
 		return is, tx, v
 	}
 	is.Tx = tx.String()
@@ -211,13 +218,13 @@ func (c *comparer) await(ctx context.Context, node holdfast.NodeID, tx holdfast.
 			is.Unreadable = err.Error()
 			return is
 		case !repeatable(err) || !c.groups.up(node):
-			is.Missing = err.Error()
+			is.Missing = whyOf(err)
 			return is
 		}
 		select {
 		case <-time.After(comparePause):
 		case <-ctx.Done():
-			is.Missing = err.Error()
+			is.Missing = whyOf(err)
 			return is
 		}
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"strconv"
 
 	"github.com/spf13/cobra"
 
@@ -34,7 +35,7 @@ Signals are handled as by "holdfast up". SIGTERM also ends the waiting.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return f.runNode(cmd) },
 	}
 	cmd.Flags().StringVar(&f.file, "config", "", "configuration `FILE`, with a cluster section")
-	cmd.Flags().Uint64Var(&f.replace, "replace", 0,
+	cmd.Flags().StringVar(&f.replace, "replace", "",
 		"join as a new node, with an empty directory, in the place of node `ID`, which is lost for good")
 	return cmd
 }
@@ -44,9 +45,13 @@ func (f *upFlags) runNode(cmd *cobra.Command) error {
 		return fail(exitFailure, "a node needs a file with a cluster section: --config FILE; \"%s config\" prints one "+
 			"to start from", selfName())
 	}
-	if cmd.Flags().Changed("replace") && f.replace == 0 {
-		return fail(exitFailure, "--replace 0: the IDs of nodes begin with 1; \"%s status\" at another node shows "+
-			"that of the node that is lost", selfName())
+	lost := uint64(0)
+	if cmd.Flags().Changed("replace") {
+		var err error
+		if lost, err = strconv.ParseUint(f.replace, 10, 64); err != nil || lost == 0 {
+			return fail(exitFailure, "--replace %s: it is the ID of a node, and the IDs of nodes begin with 1; \"%s "+
+				"status\" at another node shows that of the node that is lost", shellWord(f.replace), selfName())
+		}
 	}
 	c, source, err := f.config(cmd)
 	if err != nil {
@@ -57,7 +62,7 @@ func (f *upFlags) runNode(cmd *cobra.Command) error {
 			f.file, selfName(), shellWord(f.file))
 	}
 	return f.serve(cmd, c, source, nil, func(ctx context.Context, o *node.Options) error {
-		o.Replace = holdfast.NodeID(f.replace)
+		o.Replace = holdfast.NodeID(lost)
 		return node.Meet(ctx, o)
 	})
 }

@@ -17,6 +17,8 @@ func TestFlagsOfNode(t *testing.T) {
 		{[]string{"node"}, "a node needs a file with a cluster section"},
 		{[]string{"node", "--config", plain}, plain + " has no section \"cluster\""},
 		{[]string{"node", "--config", cluster, "--replace", "0"}, "the IDs of nodes begin with 1"},
+		{[]string{"node", "--config", cluster, "--replace", "x"}, "--replace x: it is the ID of a node"},
+		{[]string{"node", "--config", cluster, "--replace", "-1"}, "the IDs of nodes begin with 1"},
 		{[]string{"up", "--config", cluster}, "node --config " + cluster},
 		{[]string{"up", "--config", cluster, "--nodes", "3"}, "can't have a section \"cluster\""},
 	} {

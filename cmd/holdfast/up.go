@@ -28,7 +28,7 @@ type upFlags struct {
 
 	nodes         int
 	clusterListen string
-	replace       uint64 // of "node": the node in whose place this one joins
+	replace       string // of "node": the node in whose place this one joins
 }
 
 // clusterListen is where the first of several nodes listens for the others.
