@@ -53,7 +53,8 @@ func handOver(c *core, try int) {
 	}
 	var all []uint64
 	c.raft.WithProgress(func(id uint64, kind raft.ProgressType, p tracker.Progress) {
-		if kind == raft.ProgressTypePeer && id != c.node && p.RecentActive && !c.sleeping.nodes.silent(holdfast.NodeID(id)) {
+		heard := p.RecentActive && !c.sleeping.nodes.silent(holdfast.NodeID(id))
+		if kind == raft.ProgressTypePeer && id != c.node && heard {
 			all = append(all, id)
 		}
 	})
