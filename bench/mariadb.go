@@ -137,7 +137,8 @@ func mariaStatus(ctx context.Context, address, name string) (string, error) {
 // that servers share.
 func connectMaria(ctx context.Context, address string) (driver.Conn, error) {
 	config := mysql.NewConfig()
-	config.Net, config.Addr, config.User, config.Passwd, config.DBName = "tcp", address, mariaUser, mariaPassword, "bench"
+	config.Net, config.Addr, config.DBName = "tcp", address, "bench"
+	config.User, config.Passwd = mariaUser, mariaPassword
 	config.ReadTimeout, config.WriteTimeout = dynamoTimeout, dynamoTimeout
 	config.Logger = silent{} // of servers that don't answer yet
 	connector, err := mysql.NewConnector(config)

@@ -94,7 +94,8 @@ func TestTablesOfPolicies(t *testing.T) {
 		table := c.(*holdfastClient).table
 		tables = append(tables, table)
 		got := asked()
-		if len(got) != 4 || !strings.Contains(got[0], fmt.Sprintf(`{"Key":"holdfast:acknowledge","Value":%q}`, policy)) {
+		tag := fmt.Sprintf(`{"Key":"holdfast:acknowledge","Value":%q}`, policy)
+		if len(got) != 4 || !strings.Contains(got[0], tag) {
 			t.Errorf("%s: got %q; want a table with that tag", policy, got)
 		}
 		for _, body := range got {
