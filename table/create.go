@@ -15,7 +15,7 @@ import (
 func (s *Store) Create(
 	ctx context.Context, d catalog.Definition, attributes []item.KeyAttr,
 ) (catalog.Description, error) {
-	if err := catalog.CheckSettings(d.Tags, s.voters()); err != nil {
+	if err := catalog.CheckSettings(d.Tags, voters(s.catalog, s.nodes)); err != nil {
 		return catalog.Description{}, err
 	}
 	s.catalog.Lock()

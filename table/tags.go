@@ -21,16 +21,17 @@ func (s *Store) Tags(table string) (map[string]string, error) {
 // Tag adds tags to a table, or changes their values. Errors: NotFound, Invalid for more than 50, or for
 // a setting that the table can't have.
 func (s *Store) Tag(ctx context.Context, table string, tags map[string]string) error {
-	if err := catalog.CheckSettings(tags, s.voters()); err != nil {
+	if err := catalog.CheckSettings(tags, voters(s.catalog, s.nodes)); err != nil {
 		return err
 	}
 	return s.retag(ctx, table, func(all map[string]string) { maps.Copy(all, tags) })
 }
 
-// voters returns how many replicas with a vote each shard has.
-func (s *Store) voters() (n int) {
-	n = s.nodes
-	s.catalog.Read(func(is catalog.Contents) {
+// voters returns how many replicas with a vote each shard has, in a cluster that so many nodes have
+// formed.
+func voters(c *catalog.Catalog, formed int) (n int) {
+	n = formed
+	c.Read(func(is catalog.Contents) {
 		if is.Nodes != nil {
 			n = is.Nodes.Replicas()
 		}
