@@ -52,7 +52,13 @@ func (g testReplica) LeadsIn(term uint64) bool {
 }
 
 // Propose implements shard.Group.
-func (g testReplica) Propose(p shard.Proposal) (holdfast.TxID, error) {
+func (g testReplica) Propose(p shard.Proposal) error {
+	go func() { p.Proposer.Ended(g.commit(p)) }()
+	return nil
+}
+
+// commit has the replicas apply an entry.
+func (g testReplica) commit(p shard.Proposal) (holdfast.TxID, error) {
 	term, raw := p.Term, p.Raw
 	if g.held != nil {
 		g.held()

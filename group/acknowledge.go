@@ -39,7 +39,7 @@ type confirmation struct {
 
 // placed takes a proposal that was given its place.
 func (a *acknowledgements) placed(p *proposal) {
-	if p.ack.Mode == holdfast.Async && p.early != nil {
+	if p.ack.Mode == holdfast.Async {
 		a.local = append(a.local, p)
 	}
 }
@@ -50,9 +50,7 @@ func (a *acknowledgements) done(p *proposal, tx holdfast.TxID) bool {
 	if p.ack.Mode == holdfast.Async || !p.ack.Exceeds() && p.index > a.changed {
 		return true // a majority has the entry: wherever there is a follower, one of them
 	}
-	if p.early != nil {
-		p.early <- tx
-	}
+	p.to.Early(tx)
 	a.applied = append(a.applied, p)
 	return false
 }
@@ -70,14 +68,14 @@ func (a *acknowledgements) settle(c *core) {
 	c.raft.WithProgress(func(id uint64, _ raft.ProgressType, p tracker.Progress) { onDisk[id] = c.onDisk(id, p) })
 	for len(a.local) > 0 && (a.local[0].term != c.term || a.local[0].index <= onDisk[c.node]) {
 		if p := a.local[0]; p.term == c.term {
-			p.early <- holdfast.TxID{Shard: c.shard, Term: holdfast.GroupTerm(p.term, c.salt), Index: p.index}
+			p.to.Early(holdfast.TxID{Shard: c.shard, Term: holdfast.GroupTerm(p.term, c.salt), Index: p.index})
 		}
 		a.local = a.local[1:]
 	}
 	a.applied = slices.DeleteFunc(a.applied, func(p *proposal) bool {
 		met := meets(p.ack, c, func(id uint64) bool { return onDisk[id] >= p.index })
 		if met {
-			p.done <- outcome{tx: p.tx}
+			p.end(p.tx, nil)
 		}
 		return met
 	})
@@ -119,7 +117,7 @@ func (a *acknowledgements) tick(c *core) {
 	a.applied = slices.DeleteFunc(a.applied, func(p *proposal) bool {
 		err := a.check(c, p.ack, holdfast.Unavailable, "outcome unknown")
 		if err != nil {
-			p.done <- outcome{err: err}
+			p.end(holdfast.TxID{}, err)
 		}
 		return err != nil
 	})
@@ -177,7 +175,7 @@ func (a *acknowledgements) some() bool { return len(a.applied) > 0 }
 // end ends all waits.
 func (a *acknowledgements) end(err error) {
 	for _, p := range a.applied {
-		p.done <- outcome{err: err}
+		p.end(holdfast.TxID{}, err)
 	}
 	a.local, a.applied = nil, nil
 }

@@ -32,7 +32,7 @@ func (c *cluster) has(id uint64, tx holdfast.TxID, raw string) bool {
 
 // checkDisks checks that a proposal that is acknowledged at its leader is on as many disks as it asks
 // for.
-func (h *history) checkDisks(p *proposal, tx holdfast.TxID) {
+func (h *history) checkDisks(p *proposed, tx holdfast.TxID) {
 	h.t.Helper()
 	leader := h.at[p]
 	// One step may apply the entry, and a change of the members behind it.
@@ -48,7 +48,7 @@ func (h *history) checkDisks(p *proposal, tx holdfast.TxID) {
 }
 
 // lacking says which set of voters lacks a proposal on as many disks as it waits for; "": none does.
-func (h *history) lacking(p *proposal, tx holdfast.TxID, members *Members) string {
+func (h *history) lacking(p *proposed, tx holdfast.TxID, members *Members) string {
 	leader := h.at[p]
 	for _, voters := range [][]holdfast.NodeID{members.Voters, members.Outgoing} {
 		followers, on := 0, 0
@@ -69,7 +69,7 @@ func (h *history) lacking(p *proposal, tx holdfast.TxID, members *Members) strin
 
 // checkEarly checks a proposal that has come half the way: one that is async is on its leader's disk,
 // and any other is applied.
-func (h *history) checkEarly(p *proposal, tx holdfast.TxID) {
+func (h *history) checkEarly(p *proposed, tx holdfast.TxID) {
 	h.t.Helper()
 	h.early[p] = true
 	m := h.at[p]
@@ -84,19 +84,19 @@ func (h *history) checkEarly(p *proposal, tx holdfast.TxID) {
 }
 
 // peekEarly returns what a proposal's early has, if it has something.
-func peekEarly(p *proposal) (holdfast.TxID, bool) {
+func peekEarly(p *proposed) (holdfast.TxID, bool) {
 	return peek(p.early)
 }
 
 // A step of a test: what a proposal has come to.
-func wantNone(t *testing.T, when string, p *proposal) {
+func wantNone(t *testing.T, when string, p *proposed) {
 	t.Helper()
 	if o, ok := p.outcome(); ok {
 		t.Fatalf("%s: got %+v; want no outcome yet", when, o)
 	}
 }
 
-func wantDone(t *testing.T, when string, p *proposal) {
+func wantDone(t *testing.T, when string, p *proposed) {
 	t.Helper()
 	if o, ok := p.outcome(); !ok || o.err != nil {
 		t.Fatalf("%s: got %+v, %v; want an acknowledgement", when, o, ok)
@@ -104,7 +104,7 @@ func wantDone(t *testing.T, when string, p *proposal) {
 }
 
 // wantOutcome checks that a proposal ended with an error.
-func wantOutcome(t *testing.T, when string, p *proposal, kind holdfast.Kind, text string) {
+func wantOutcome(t *testing.T, when string, p *proposed, kind holdfast.Kind, text string) {
 	t.Helper()
 	if o, ok := p.outcome(); !ok || !errors.Is(o.err, kind) || !strings.Contains(fmt.Sprint(o.err), text) {
 		t.Fatalf("%s: got %+v, %v; want %v: %s", when, o, ok, kind, text)
@@ -246,7 +246,7 @@ func testFollowerDown(t *testing.T, how string, ack holdfast.Acknowledge) {
 	wantOutcome(t, "it was on its way", before, holdfast.Unavailable, "outcome unknown: "+text)
 	refused := c.proposeAs(leader, leader.lead(), "b", ack)
 	wantOutcome(t, "at once", refused, holdfast.Refused, "nothing was changed: "+text)
-	others := []*proposal{c.propose(leader, "c"), c.proposeAs(leader, leader.lead(), "d", async)}
+	others := []*proposed{c.propose(leader, "c"), c.proposeAs(leader, leader.lead(), "d", async)}
 	c.settle()
 	for _, p := range others {
 		wantDone(t, "what needs no more than one follower", p)

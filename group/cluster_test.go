@@ -1,7 +1,6 @@
 package group
 
 import (
-	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"slices"
@@ -512,74 +511,5 @@ func (c *cluster) elect(others ...uint64) *member {
 	c.t.Fatal("no member leads after 200 ticks")
 	return nil
 }
-
-// propose proposes an entry at a member, in the term in which it leads.
-func (c *cluster) propose(m *member, raw string) *proposal {
-	return c.proposeIn(m, m.lead(), raw)
-}
-
-func (c *cluster) proposeIn(m *member, term uint64, raw string) *proposal {
-	return c.proposeAs(m, term, raw, holdfast.Acknowledge{})
-}
-
-// proposeAs proposes an entry with that acknowledgement.
-func (c *cluster) proposeAs(m *member, term uint64, raw string, ack holdfast.Acknowledge) *proposal {
-	p := &proposal{term: term, raw: []byte(raw), ack: ack, early: make(chan holdfast.TxID, 1),
-		done: make(chan outcome, 1)}
-	m.propose([]*proposal{p})
-	c.carryOut(m)
-	return p
-}
-
-// alter proposes a change of the members at a member.
-func (c *cluster) alter(m *member, x Change) *changing {
-	change := &changing{Change: x, done: make(chan error, 1)}
-	change.propose(m.core)
-	c.carryOut(m)
-	return change
-}
-
-func (c *cluster) read(m *member) *read {
-	x := &read{done: make(chan error, 1)}
-	m.core.read([]*read{x})
-	c.carryOut(m)
-	return x
-}
-
-// isolate cuts a member off, or connects it again.
-func (c *cluster) isolate(id uint64, cut bool) {
-	for _, other := range c.ids {
-		c.cut[[2]uint64{id, other}], c.cut[[2]uint64{other, id}] = cut, cut
-	}
-}
-
-// outcome returns the outcome of a proposal, if it has one.
-func (p *proposal) outcome() (o outcome, ok bool) { return peek(p.done) }
-
-// outcome returns the outcome of a change, if it has one.
-func (x *changing) outcome() (err error, ok bool) { return peek(x.done) }
-
-// peek returns what is in a channel with space for one, and leaves it there; !ok: nothing is.
-func peek[T any](from chan T) (v T, ok bool) {
-	select {
-	case v = <-from:
-		from <- v
-		return v, true
-	default:
-		return v, false
-	}
-}
-
-func (x *read) result() (err error, ok bool) {
-	select {
-	case err = <-x.done:
-		x.done <- err
-		return err, true
-	default:
-		return nil, false
-	}
-}
-
-func (a appliedEntry) String() string { return fmt.Sprintf("%d/%d %q", a.term, a.index, a.raw) }
 
 var silent = logger{slog.New(slog.DiscardHandler)}

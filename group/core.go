@@ -304,19 +304,12 @@ func (c *core) propose(all []*proposal) {
 		c.retention.measure(c)
 	}
 	for _, p := range all {
-		switch {
-		case c.began == 0:
-			p.done <- outcome{err: errNotLeader(c.shard, c.leader)}
-		case p.term != c.term:
-			p.done <- outcome{err: errReplaced(c.shard, p.term)}
-		default:
-			if err := c.proposals.acks.refuse(c, p.ack); err != nil {
-				p.done <- outcome{err: err}
-				continue
-			}
-			c.proposals.placing = append(c.proposals.placing, p)
-			m.Entries = append(m.Entries, &raftpb.Entry{Data: newEntry(c.salt, c.retention.unneeded, p.raw)})
+		if err := c.refuse(p); err != nil {
+			p.end(holdfast.TxID{}, err)
+			continue
 		}
+		c.proposals.placing = append(c.proposals.placing, p)
+		m.Entries = append(m.Entries, &raftpb.Entry{Data: newEntry(c.salt, c.retention.unneeded, p.raw)})
 	}
 	if len(m.Entries) == 0 {
 		return
@@ -331,6 +324,20 @@ func (c *core) propose(all []*proposal) {
 		c.proposals.refuse(refusal)
 	}
 	c.collect()
+}
+
+// refuse returns an error if a proposal can't be put into the log.
+func (c *core) refuse(p *proposal) error {
+	switch {
+	case c.began == 0:
+		return errNotLeader(c.shard, c.leader)
+	case p.term != c.term:
+		return errReplaced(c.shard, p.term)
+	}
+	if err := c.proposals.acks.refuse(c, p.ack); err != nil {
+		return err
+	}
+	return p.to.Stands()
 }
 
 // read adds reads.

@@ -132,7 +132,7 @@ func TestReplacedProposals(t *testing.T) {
 	old := c.elect()
 	c.isolate(old.id, true)
 	c.still[old.id] = true // it doesn't notice
-	lost := []*proposal{c.propose(old, "x"), c.propose(old, "y"), c.propose(old, "z")}
+	lost := []*proposed{c.propose(old, "x"), c.propose(old, "y"), c.propose(old, "z")}
 	next := c.elect(old.id)
 	for _, p := range lost {
 		if o, ok := p.outcome(); ok {
@@ -274,6 +274,38 @@ func TestTransfer(t *testing.T) {
 	}
 	if old.lead() != 0 {
 		t.Errorf("the former leader still leads")
+	}
+}
+
+// What was decided by an entry that isn't taken isn't taken either, also if the leader goes on: here it
+// was about to leave its leadership to a member that doesn't answer.
+func TestRefusedWithWhatDecidedIt(t *testing.T) {
+	c := newCluster(t, 1, 3)
+	leader := c.elect()
+	first := c.propose(leader, "first")
+	to := c.other(leader)
+	c.isolate(to, true)
+	leader.transfer(to)
+	c.carryOut(leader)
+	refused := c.proposeAs(leader, leader.lead(), "refused", holdfast.Acknowledge{}, first)
+	for range 100 {
+		if leader.raft.BasicStatus().LeadTransferee == 0 {
+			break
+		}
+		c.tick()
+		c.settle()
+	}
+	behind := c.proposeAs(leader, leader.lead(), "behind", holdfast.Acknowledge{}, refused)
+	last := c.proposeAs(leader, leader.lead(), "behind that", holdfast.Acknowledge{}, behind)
+	other := c.proposeAs(leader, leader.lead(), "other", holdfast.Acknowledge{}, first)
+	c.settle()
+	for _, p := range []*proposed{refused, behind, last} {
+		if o, ok := p.outcome(); !ok || !errors.Is(o.err, holdfast.NotLeader) {
+			t.Errorf("%s: got %+v, %v; want NotLeader", p.raw, o, ok)
+		}
+	}
+	for _, p := range []*proposed{first, other} {
+		wantDone(t, string(p.raw), p)
 	}
 }
 

@@ -150,7 +150,7 @@ func TestLeaderCutOff(t *testing.T) {
 		c.isolate(old.id, true)
 		result := make(chan error, 1)
 		go func() {
-			_, err := old.replica[0].Propose(shard.Proposal{Term: term, Raw: []byte("never applied")})
+			_, err := proposeAt(old.replica[0], shard.Proposal{Term: term, Raw: []byte("never applied")})
 			result <- err
 		}()
 		next := c.leader(old.id)
@@ -318,7 +318,7 @@ func TestCloseWhileProposalsWait(t *testing.T) {
 		c.isolate(leader.id, true)
 		proposed, read := make(chan error, 1), make(chan error, 1)
 		go func() {
-			_, err := r.Propose(shard.Proposal{Term: term, Raw: []byte("a")})
+			_, err := proposeAt(r, shard.Proposal{Term: term, Raw: []byte("a")})
 			proposed <- err
 		}()
 		go func() { read <- r.Read(context.Background()) }()
@@ -330,7 +330,7 @@ func TestCloseWhileProposalsWait(t *testing.T) {
 		if err := <-read; !errors.Is(err, holdfast.Closed) {
 			t.Errorf("a read: %v; want Closed", err)
 		}
-		if _, err := r.Propose(shard.Proposal{Term: term, Raw: []byte("b")}); !errors.Is(err, holdfast.Refused) {
+		if _, err := proposeAt(r, shard.Proposal{Term: term, Raw: []byte("b")}); !errors.Is(err, holdfast.Refused) {
 			t.Errorf("a later proposal: %v; want Refused", err)
 		}
 		if err := r.Read(context.Background()); !errors.Is(err, holdfast.Closed) {
@@ -351,7 +351,7 @@ func TestBounds(t *testing.T) {
 			t.Fatal(err)
 		}
 		big := make([]byte, h.o.MaxProposalBytes+1)
-		if _, err := r.Propose(shard.Proposal{Term: term, Raw: big}); !errors.Is(err, holdfast.Overloaded) {
+		if _, err := proposeAt(r, shard.Proposal{Term: term, Raw: big}); !errors.Is(err, holdfast.Overloaded) {
 			t.Errorf("a proposal: %v; want Overloaded", err)
 		}
 		h.o.MaxReads = 0

@@ -2,10 +2,12 @@ package group
 
 import (
 	"slices"
+	"sync/atomic"
 
 	"go.etcd.io/raft/v3/raftpb"
 
 	"holdfast"
+	"holdfast/shard"
 )
 
 // A proposal is an entry on its way into the log.
@@ -13,16 +15,18 @@ type proposal struct {
 	term  uint64 // in which it was decided
 	raw   []byte
 	ack   holdfast.Acknowledge
-	index uint64             // its place in the log; 0: it has none yet
-	tx    holdfast.TxID      // set when it is applied
-	early chan holdfast.TxID // see shard.Proposal
-	done  chan outcome       // gets its outcome; has space for it
+	index uint64        // its place in the log; 0: it has none yet
+	tx    holdfast.TxID // set when it is applied
+	to    shard.Proposer
+	bytes *atomic.Int64 // of the proposals whose outcome isn't known; nil: they aren't counted
 }
 
-// An outcome is what has become of a proposal.
-type outcome struct {
-	tx  holdfast.TxID
-	err error
+// end tells the proposal's outcome.
+func (p *proposal) end(tx holdfast.TxID, err error) {
+	if p.bytes != nil {
+		p.bytes.Add(-int64(len(p.raw)))
+	}
+	p.to.Ended(tx, err)
 }
 
 // proposals are a replica's proposals that are in Raft's log, whose outcome isn't known yet. An
@@ -53,7 +57,7 @@ func (p *proposals) place(term, index uint64) {
 // refuse ends those that Raft didn't take.
 func (p *proposals) refuse(err error) {
 	for _, each := range p.placing {
-		each.done <- outcome{err: err}
+		each.end(holdfast.TxID{}, err)
 	}
 	p.placing = nil
 }
@@ -66,10 +70,10 @@ func (p *proposals) applied(e *raftpb.Entry) {
 		switch {
 		case first.term == term && first.index == index:
 			if tx := (holdfast.TxID{Shard: p.shard, Term: termOf(e), Index: index}); p.acks.done(first, tx) {
-				first.done <- outcome{tx: tx}
+				first.end(tx, nil)
 			}
 		case first.term < term || first.index <= index:
-			first.done <- outcome{err: errReplaced(p.shard, first.term)}
+			first.end(holdfast.TxID{}, errReplaced(p.shard, first.term))
 		default:
 			return
 		}
@@ -108,7 +112,7 @@ func (p *proposals) close() {
 
 func (p *proposals) end(err error) {
 	for _, each := range append(p.placing, p.placed...) {
-		each.done <- outcome{err: err}
+		each.end(holdfast.TxID{}, err)
 	}
 	p.placing, p.placed = nil, nil
 	p.acks.end(err)

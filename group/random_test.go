@@ -20,19 +20,19 @@ var (
 type history struct {
 	*cluster
 	seed      uint64
-	proposals []*proposal
-	names     map[*proposal]string
-	at        map[*proposal]*member
+	proposals []*proposed
+	names     map[*proposed]string
+	at        map[*proposed]*member
 	alters    bool // the members change
 	changes   []*changing
-	decided   map[*proposal]bool
+	decided   map[*proposed]bool
 	reads     map[*read]awaited
 	newest    uint64              // index of the newest entry that was acknowledged
 	were      map[uint64]*Members // the members as each member knew them at the last check
 	places    map[uint64]appliedEntry
 	terms     map[uint64]uint64 // term → the member that led in it
 	done      [6]int            // committed, refused, reads, changes, async before they were committed, on followers
-	early     map[*proposal]bool
+	early     map[*proposed]bool
 	slept     int  // how often a member fell asleep
 	quiet     bool // nothing is asked of the members
 }
@@ -87,8 +87,8 @@ func newHistory(t *testing.T, seed uint64) *history {
 				c.logBytes, c.awayTicks, c.trimTicks = 50+uint64(c.rng.IntN(500)), 1+c.rng.IntN(30), 1+c.rng.IntN(3)
 			}
 		}), seed: seed,
-		names: map[*proposal]string{}, at: map[*proposal]*member{}, decided: map[*proposal]bool{},
-		reads: map[*read]awaited{}, early: map[*proposal]bool{},
+		names: map[*proposed]string{}, at: map[*proposed]*member{}, decided: map[*proposed]bool{},
+		reads: map[*read]awaited{}, early: map[*proposed]bool{},
 		places: map[uint64]appliedEntry{}, terms: map[uint64]uint64{}, were: map[uint64]*Members{},
 	}
 	h.faulty = seed%3 != 0
@@ -211,7 +211,13 @@ func (h *history) put(m *member) {
 		term = m.term - min(m.term, uint64(h.rng.IntN(3)))
 	}
 	raw := fmt.Sprint(len(h.proposals))
-	p := h.proposeAs(m, term, raw, acknowledges[h.rng.IntN(len(acknowledges))])
+	var behind []*proposed
+	for _, b := range h.proposals[max(0, len(h.proposals)-3):] {
+		if b.term == term && h.at[b] == m && h.rng.IntN(2) == 0 {
+			behind = append(behind, b)
+		}
+	}
+	p := h.proposeAs(m, term, raw, acknowledges[h.rng.IntN(len(acknowledges))], behind...)
 	h.names[p], h.at[p] = raw, m
 	h.proposals = append(h.proposals, p)
 }
@@ -265,7 +271,7 @@ func (h *history) check() {
 	}
 }
 
-func (h *history) decide(p *proposal, o outcome) {
+func (h *history) decide(p *proposed, o outcome) {
 	h.decided[p] = true
 	switch {
 	case o.err == nil:
@@ -376,6 +382,12 @@ func (h *history) compare(leader *member) {
 			h.fail("proposal %s was acknowledged at %v, and is %v", h.names[p], o.tx, a)
 		case o.err != nil && !errors.Is(o.err, holdfast.Unavailable) && is:
 			h.fail("proposal %s was refused, and applied: %v", h.names[p], o.err)
+		}
+		for _, b := range p.behind {
+			if before, found := at[h.names[b]]; is && (!found || before.index > a.index) {
+				h.fail("proposal %s was decided by %s, and is applied at %v, the other at %v", h.names[p], h.names[b], a,
+					before)
+			}
 		}
 	}
 }

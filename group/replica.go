@@ -62,27 +62,27 @@ func (r *Replica) LeadsIn(term uint64) bool {
 // Leader returns the node that leads the group, as far as this replica knows; 0: none is known.
 func (r *Replica) Leader() holdfast.NodeID { return holdfast.NodeID(r.leader.Load()) }
 
-// Propose has the group commit an entry that was decided while this replica led in a term, and
-// returns its place once it is applied here, and on as many disks as the proposal asks for. It
-// returns as soon as the outcome is certain, or when the replica or the host is stopped.
+// Propose has the group commit an entry that was decided while this replica led in a term. Its
+// proposer is told the outcome as soon as that is certain: once the entry is applied here, and on as
+// many disks as the proposal asks for; or when the replica or the host is stopped.
 //
-// The error is NotLeader, Refused or Overloaded if the entry isn't committed and never will be:
-// another replica leads, the term has ended, too few replicas are up for what the proposal asks for,
-// or too much waits. It is Unavailable if the replica or the host is stopped first, or if the entry
-// isn't known to be on enough disks when one of them is down or this replica has ceased to lead.
-func (r *Replica) Propose(x shard.Proposal) (holdfast.TxID, error) {
+// The error, here or of the outcome, is NotLeader, Refused or Overloaded if the entry isn't committed
+// and never will be: another replica leads, the term has ended, too few replicas are up for what the
+// proposal asks for, or too much waits. The outcome is Unavailable if the replica or the host is
+// stopped first, or if the entry isn't known to be on enough disks when one of them is down or this
+// replica has ceased to lead.
+func (r *Replica) Propose(x shard.Proposal) error {
 	h, bytes := r.host, int64(len(x.Raw))
-	defer h.proposed.Add(-bytes)
 	if h.proposed.Add(bytes) > h.o.MaxProposalBytes {
-		return holdfast.TxID{}, holdfast.Errorf(holdfast.Overloaded,
-			"nothing was changed: too many writes wait to be replicated")
+		h.proposed.Add(-bytes)
+		return holdfast.Errorf(holdfast.Overloaded, "nothing was changed: too many writes wait to be replicated")
 	}
-	p := &proposal{term: x.Term, raw: x.Raw, ack: x.Acknowledge, early: x.Early, done: make(chan outcome, 1)}
+	p := &proposal{term: x.Term, raw: x.Raw, ack: x.Acknowledge, to: x.Proposer, bytes: &h.proposed}
 	if !h.inputs.put(input{replica: r, proposal: p}) {
-		return holdfast.TxID{}, errStopped()
+		h.proposed.Add(-bytes)
+		return errStopped()
 	}
-	o := <-p.done
-	return o.tx, o.err
+	return nil
 }
 
 // Read returns when this replica has applied all that was acknowledged before the call, by whatever
@@ -276,7 +276,7 @@ func (r *Replica) close() {
 	r.core.close()
 	r.publish()
 	for _, p := range in.proposals {
-		p.done <- outcome{err: errStopped()}
+		p.end(holdfast.TxID{}, errStopped())
 	}
 	for _, x := range in.changes {
 		x.done <- errStopped()

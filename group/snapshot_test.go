@@ -174,7 +174,7 @@ func TestOutcomesThatASnapshotPasses(t *testing.T) {
 	next := c.elect(old.id)
 	c.putAll(next, 60)
 	// It still waits for the outcome, as one that was stopped for a while does.
-	old.proposals.placed = append(old.proposals.placed[:0], decided)
+	old.proposals.placed = append(old.proposals.placed[:0], &decided.proposal)
 	decided.done = make(chan outcome, 1)
 	change := &changing{term: decided.term, index: decided.index, done: make(chan error, 1)}
 	old.change, old.hearing.lost = change, old.ticks+1000

@@ -60,7 +60,7 @@ func TestStop(t *testing.T) {
 		c.isolate(old.id, true)
 		proposed, read := make(chan error, 1), make(chan error, 1)
 		go func() {
-			_, err := r.Propose(shard.Proposal{Term: term, Raw: []byte("a")})
+			_, err := proposeAt(r, shard.Proposal{Term: term, Raw: []byte("a")})
 			proposed <- err
 		}()
 		go func() { read <- r.Read(context.Background()) }()
@@ -107,7 +107,7 @@ func wantStopped(t *testing.T, n *node, r *Replica) {
 	if s := r.Status(); s.Leader != 0 || s.Match != nil {
 		t.Errorf("its status is %+v; want no leader", s)
 	}
-	if _, err := r.Propose(shard.Proposal{Term: 1, Raw: []byte("b")}); !errors.Is(err, holdfast.Refused) {
+	if _, err := proposeAt(r, shard.Proposal{Term: 1, Raw: []byte("b")}); !errors.Is(err, holdfast.Refused) {
 		t.Errorf("a proposal: %v; want Refused", err)
 	}
 	if err := r.Read(context.Background()); !errors.Is(err, holdfast.Closed) {
@@ -502,7 +502,7 @@ func TestStopWhileReplicasAreStepped(t *testing.T) {
 		hold()
 		proposed, read, closed := make(chan error, 1), make(chan error, 1), make(chan error, 1)
 		go func() {
-			_, err := r.Propose(shard.Proposal{Term: 1, Raw: []byte("a")})
+			_, err := proposeAt(r, shard.Proposal{Term: 1, Raw: []byte("a")})
 			proposed <- err
 		}()
 		go func() { read <- r.Read(context.Background()) }()

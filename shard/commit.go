@@ -25,7 +25,8 @@ import (
 //     waits for the transactions that it has read.
 //
 // A commit that changes one shard is one entry. One over several shards, or with a token, is a
-// transaction.
+// transaction. In a shard with a group, what isn't committed yet can be lost and isn't in the
+// database: what takes its place there is in overlay.go.
 type commit struct {
 	store  *Store
 	ledger *Ledger // the store's; nil: it has none yet
@@ -37,6 +38,9 @@ type commit struct {
 	batch   *pebble.Batch // of the last entry, of the shard waits; nil: there is none
 	waits   *Shard
 	unacked []*entry // that may not be acknowledged yet, although they are applied
+	behind  []*way   // of a shard with a group: by which the commit was decided; they may not be applied yet
+	way     *way     // its own; nil: it has proposed nothing, or propose has
+	wrote   *part    // that the way is of
 	entries []*entry // the one of a commit that is no transaction
 	results []Result
 	scratch []byte // the buffer of encoded items
@@ -64,8 +68,9 @@ func (t *commit) release() {
 		clear(p.entry.effects)
 		*p = part{entry: entry{effects: p.entry.effects[:0]}, writes: p.writes[:0]}
 	}
+	clear(t.behind)
 	next := commit{store: t.store, parts: t.parts[:0], latched: t.latched[:0], entries: t.entries[:0],
-		unacked: t.unacked[:0]}
+		unacked: t.unacked[:0], behind: t.behind[:0]}
 	if cap(t.scratch) <= keptScratch {
 		next.scratch = t.scratch[:0]
 	}
@@ -111,6 +116,11 @@ func (s *Store) Commit(ctx context.Context, c Commit) ([]Result, error) {
 		_ = t.batch.Close()
 		t.acknowledge()
 	}
+	if err == nil && t.way != nil {
+		if err = t.waitInGroup(ctx); err != nil {
+			return nil, err
+		}
+	}
 	if t.unchanged {
 		err = cmp.Or(t.confirm(ctx), err)
 	}
@@ -139,7 +149,7 @@ func (t *commit) plan() (err error) {
 			t.addPart(t.ledger.shard)
 		}
 	}
-	t.sortParts()
+	sortParts(t.parts)
 	for i := range t.Writes {
 		w := &t.Writes[i]
 		t.latched = append(t.latched, latch{t.partOf(w.Shard), stripeOf(w.Key.Hash())})
@@ -147,19 +157,20 @@ func (t *commit) plan() (err error) {
 	if t.txn != nil {
 		t.latched = append(t.latched, latch{t.partOf(t.ledger.shard), stripeOf(t.txn.key.Hash())})
 	}
-	t.sortLatches()
+	t.latched = sortedLatches(t.latched)
 	return nil
 }
 
-func (t *commit) sortParts() {
-	slices.SortFunc(t.parts, func(a, b part) int { return cmp.Compare(a.shard.id, b.shard.id) })
+func sortParts(parts []part) {
+	slices.SortFunc(parts, func(a, b part) int { return cmp.Compare(a.shard.id, b.shard.id) })
 }
 
-func (t *commit) sortLatches() {
-	slices.SortFunc(t.latched, func(a, b latch) int {
+// sortedLatches returns latches, in whose place they are, in the order in which they are taken.
+func sortedLatches(latches []latch) []latch {
+	slices.SortFunc(latches, func(a, b latch) int {
 		return cmp.Or(cmp.Compare(a.part, b.part), cmp.Compare(a.stripe, b.stripe))
 	})
-	t.latched = slices.Compact(t.latched)
+	return slices.Compact(latches)
 }
 
 // addPart adds the part of a shard, with the memory of one that was released if there is any.
@@ -184,17 +195,30 @@ func (t *commit) partOf(sh *Shard) int {
 
 // perform does the steps from the latches to the submitted batch. If an attempt finds what a
 // transaction that was interrupted has left, it is resolved, and the commit begins again: it can't
-// be resolved under the commit's latches, since it may need others that come before them.
+// be resolved under the commit's latches, since it may need others that come before them. It also
+// begins again if nothing is to change, and what has decided that was lost.
 func (t *commit) perform(ctx context.Context) error {
 	for {
 		err := t.attempt(ctx)
-		if t.left.prepared == nil {
+		switch {
+		case t.left.prepared != nil:
+			if err := t.ledger.resolve(ctx, t.left.shard, t.left.prepared); err != nil {
+				return err
+			}
+		case t.unchanged:
+			stands, waitErr := allStand(ctx.Done(), t.behind)
+			if waitErr != nil {
+				t.unchanged = false
+				return waitErr
+			}
+			if stands {
+				return err
+			}
+		default:
 			return err
 		}
-		if err := t.ledger.resolve(ctx, t.left.shard, t.left.prepared); err != nil {
-			return err
-		}
-		t.left, t.unchanged = leftLocks{}, false
+		clear(t.behind)
+		t.left, t.unchanged, t.behind = leftLocks{}, false, t.behind[:0]
 		for i := range t.parts {
 			p := &t.parts[i]
 			p.entry.effects, p.writes = p.entry.effects[:0], p.writes[:0]
@@ -211,7 +235,11 @@ func (t *commit) attempt(ctx context.Context) error {
 	if ctx.Err() != nil {
 		return ended(ctx)
 	}
-	if err := t.lead(ctx); err != nil {
+	images, bytes := maxOverlaid-1, maxOverlaidBytes
+	if t.txn != nil {
+		images, bytes = 0, 0
+	}
+	if err := t.lead(ctx, images, bytes); err != nil {
 		return err
 	}
 	if err := t.decide(ctx); err != nil {
@@ -249,41 +277,14 @@ func (t *commit) latch() {
 	}
 }
 
-// unlatch releases the locks; later, if the commit is acknowledged and not applied yet.
+// unlatch releases the locks.
 func (t *commit) unlatch() {
-	if len(t.entries) > 0 && t.entries[0].way.unapplied() {
-		t.unlatchApplied()
-		return
-	}
 	for _, l := range t.latched {
 		t.parts[l.part].shard.sequencer.latches[l.stripe].Unlock()
 	}
 	for i := range t.parts {
 		t.parts[i].shard.schemas.RUnlock()
 	}
-}
-
-// unlatchApplied is unlatch for when the commit's entry is applied. The commit is released before
-// that.
-func (t *commit) unlatchApplied() {
-	ended := t.entries[0].way.ended
-	latches := make([]*turnLock, len(t.latched))
-	for i, l := range t.latched {
-		latches[i] = &t.parts[l.part].shard.sequencer.latches[l.stripe]
-	}
-	schemas := make([]*turnLock, len(t.parts))
-	for i := range t.parts {
-		schemas[i] = &t.parts[i].shard.schemas
-	}
-	go func() {
-		<-ended
-		for _, l := range latches {
-			l.Unlock()
-		}
-		for _, l := range schemas {
-			l.RUnlock()
-		}
-	}()
 }
 
 // leads returns an error if another replica leads: it is known before the latches are taken, which may
@@ -297,8 +298,15 @@ func (t *commit) leads() error {
 	return nil
 }
 
-// lead finds the terms in which the commit is decided. The latches are held.
-func (t *commit) lead(ctx context.Context) (err error) {
+// lead finds the terms in which the commit is decided, when at most so many images are on their way to
+// each stripe, of so many bytes. The latches are held.
+func (t *commit) lead(ctx context.Context, images, bytes int) (err error) {
+	for _, l := range t.latched {
+		sh := t.parts[l.part].shard
+		if err := sh.group.overlay.wait(ctx.Done(), sh.id, l.stripe, images, bytes); err != nil {
+			return err
+		}
+	}
 	for i := range t.parts {
 		p := &t.parts[i]
 		if p.entry.term, err = p.shard.group.lead(ctx.Done()); err != nil {
@@ -359,7 +367,7 @@ func (t *commit) decideItem(i int) error {
 		t.left = leftLocks{w.Shard, left}
 		return errLeft
 	}
-	old, err := w.Shard.items.image(t.store.engine.db, w.Key)
+	old, err := t.imageOf(w, p.entry.term)
 	if err != nil {
 		return err
 	}
@@ -383,11 +391,27 @@ func (t *commit) decideItem(i int) error {
 	return nil
 }
 
+// imageOf returns the image of an item by which a write of it is decided.
+func (t *commit) imageOf(w *Write, term uint64) (image, error) {
+	if term != 0 {
+		// Before the database: an image goes when it can be found there.
+		if x, ok := w.Shard.group.overlay.at(w.Key, term); ok {
+			t.behind = append(t.behind, x.way)
+			it, err := x.item()
+			return image{item: it}, err
+		}
+	}
+	return w.Shard.items.image(t.store.engine.db, w.Key)
+}
+
 // changeOverhead is about how many bytes a change in the log has beside its images and key.
 const changeOverhead = 128
 
 // change gives the entry of the one shard that changes to the log.
 func (t *commit) change(ctx context.Context, p *part) error {
+	if p.shard.group.grouped() {
+		return t.changeInGroup(ctx, p)
+	}
 	bytes := 0
 	for i := range p.entry.effects {
 		f := &p.entry.effects[i]
@@ -399,7 +423,6 @@ func (t *commit) change(ctx context.Context, p *part) error {
 		err = t.store.space.admitBatch(ctx, b.Len()+bytes, t.Removal)
 	}
 	if err == nil {
-		p.entry.done, p.entry.acknowledge = ctx.Done(), t.Acknowledge
 		t.entries = append(t.entries, &p.entry)
 		err = p.shard.group.entries().propose(b, t.entries)
 	}
@@ -411,7 +434,6 @@ func (t *commit) change(ctx context.Context, p *part) error {
 		t.results[w].Tx = p.entry.tx
 	}
 	t.batch, t.waits = b, p.shard
-	t.unacked = append(t.unacked, &p.entry)
 	return nil
 }
 
@@ -419,7 +441,9 @@ func (t *commit) change(ctx context.Context, p *part) error {
 func (t *commit) wait() error {
 	err := t.waits.group.entries().wait(t.batch)
 	for _, e := range t.unacked {
-		err = cmp.Or(err, e.way.acknowledged(e))
+		if e.way != nil {
+			err = cmp.Or(err, e.way.waitAcknowledged(e.done, nil))
+		}
 	}
 	return err
 }
@@ -449,7 +473,7 @@ func (t *commit) waitForReads(ctx context.Context) error {
 	if t.readsDurable() {
 		return nil // most commits, without a context of their own
 	}
-	if t.batch != nil {
+	if t.batch != nil || t.way != nil {
 		ctx = context.WithoutCancel(ctx)
 	}
 	for i := range t.parts {

@@ -19,6 +19,10 @@
 //     submits the batch to Pebble, which puts batches on disk in that order;
 //  5. unlatch; wait for the sync; acknowledge.
 //
+// In a shard that has a group of replicas, step 4 puts the entry in line for its place in the group's
+// log, and step 5 waits until it is applied (group.go). What later commits of the items are decided by
+// meanwhile is in the overlay (overlay.go).
+//
 // What an entry does depends on nothing but the shard's state and the entry, so that replicas which
 // apply the same entries are equal, byte for byte.
 //

@@ -20,11 +20,13 @@ type Group interface {
 	// LeadsIn reports whether this replica leads, and what it proposes are transactions of that term.
 	LeadsIn(term uint64) bool
 
-	// Propose has the group commit an entry, and returns its place once it is applied here and
-	// acknowledged. The error is NotLeader or Refused if it wasn't committed and never will be, as
-	// when its term has ended and what was decided in it may be stale; Unavailable if that isn't
-	// known.
-	Propose(p Proposal) (holdfast.TxID, error)
+	// Propose puts an entry behind all that were proposed before, and returns without waiting for its
+	// outcome, of which the group tells p.Proposer. After an error there is no other outcome: nothing
+	// was changed.
+	//
+	// The group gives entries their places in the order in which they were proposed. It may refuse one
+	// and take those behind it, but for what its Proposer says.
+	Propose(p Proposal) error
 
 	// Read returns when this replica has applied all that was acknowledged anywhere before the call.
 	// The error is Unavailable if the replicas don't agree on what that is, and Overloaded when ctx
@@ -37,11 +39,27 @@ type Proposal struct {
 	Term uint64 // in which this replica led while the entry was decided
 	Raw  []byte
 
-	// Acknowledge is what is waited for. Early, which has space for one, gets the entry's place when
-	// it is acknowledged and not applied yet, as it may be in the mode Async, or the other way round;
-	// Propose returns when it is both. nil: nobody waits for that.
-	Acknowledge holdfast.Acknowledge
-	Early       chan holdfast.TxID
+	Acknowledge holdfast.Acknowledge // what its acknowledgement waits for
+	Proposer    Proposer
+}
+
+// A Proposer is told by a group what becomes of an entry. Its methods wait for nothing, and may be
+// called before Propose has returned, or after its caller has stopped waiting.
+type Proposer interface {
+	// Stands is called once before the entry gets its place, if no other reason refuses it first, and
+	// behind Ended of all entries that were refused although they were proposed earlier. If it returns
+	// an error, the entry is refused for that.
+	Stands() error
+
+	// Early is called with the entry's place when it is acknowledged and not applied yet, as it may be
+	// in the mode Async, or the other way round. It is not called if both happen at once.
+	Early(tx holdfast.TxID)
+
+	// Ended is called once, last: with the entry's place when it is both, or with an error. That is
+	// NotLeader, Refused or Overloaded if the entry wasn't committed and never will be, as when its
+	// term has ended and what was decided in it may be stale; Unavailable if that isn't known, or if it
+	// isn't known to be acknowledged.
+	Ended(tx holdfast.TxID, err error)
 }
 
 // Committed is an entry that a group has committed.
@@ -126,14 +144,14 @@ func applyAll(sh *Shard, entries []Committed, members []byte) ([]*entry, error) 
 }
 
 // A groupLog is the log of a shard that is one of several replicas. An entry is applied, here as
-// elsewhere, when it is committed: so what was latched for it stays latched until the entry can't be
-// lost any more. With the acknowledgement Async, propose returns before that; the entry's way then
-// says when the latches end (proposing.go).
+// elsewhere, when it is committed. Until then other commits are decided by what it does, if it is a
+// commit of one shard without a token (overlay); what was latched for any other stays latched until
+// the entry can't be lost any more, as propose returns only then.
 type groupLog struct {
 	group Group // nil: it hasn't started yet
 
 	mu        sync.Mutex
-	abandoned int           // proposals that nobody waits for and whose outcome isn't known
+	abandoned int           // proposals of propose that nobody waits for and whose outcome isn't known
 	drained   chan struct{} // closed when there are none any more; nil: there are none
 }
 
@@ -141,8 +159,9 @@ var _ entryLog = (*groupLog)(nil)
 
 // A membership is what a shard knows of its group.
 type membership struct {
-	shard *Shard
-	log   atomic.Pointer[groupLog] // nil: the shard has one replica, and no group
+	shard   *Shard
+	log     atomic.Pointer[groupLog] // nil: the shard has one replica, and no group
+	overlay overlay
 }
 
 // entries returns the log that the shard's entries go to.
@@ -199,8 +218,7 @@ func (l *groupLog) lead(sh *Shard, done <-chan struct{}) (term uint64, err error
 		select {
 		case <-drained:
 		case <-done:
-			return 0, holdfast.Errorf(holdfast.Overloaded,
-				"nothing was changed: the outcome of an earlier write of shard %d isn't known yet", sh.id)
+			return 0, errEarlier(sh.id)
 		}
 	}
 }
@@ -259,35 +277,46 @@ func (l *groupLog) order([]*entry) error { return nil }
 // flush implements entryLog.
 func (l *groupLog) flush(*Shard) error { return nil }
 
-// proposeEntry proposes an entry. If its caller stops waiting, later entries of the shard aren't
-// decided until the outcome of this one is known: what it had latched no longer keeps them from
-// being decided by what it may change yet.
-func (l *groupLog) proposeEntry(e *entry) (err error) {
-	sh := e.shard
+// begin proposes an entry that was decided by those of some ways, and returns its own way. If it has
+// images, they are in the overlay from before the next commit of their items can be decided.
+func (l *groupLog) begin(e *entry, behind []*way) (*way, error) {
+	sh, w := e.shard, newWay(e, behind)
 	sh.sequencer.mu.Lock()
 	e.at = max(sh.store.now().UnixNano(), sh.tally.at, sh.floor)
 	sh.sequencer.mu.Unlock()
-	p := Proposal{Term: e.term, Raw: e.appendTo(nil), Acknowledge: e.acknowledge}
-	if e.done == nil && p.Acknowledge == (holdfast.Acknowledge{}) {
-		e.tx, err = l.group.Propose(p)
+	raw := e.appendTo(nil)
+	if e.body == nil {
+		sh.group.overlay.add(w, e.effects, raw)
+	}
+	p := Proposal{Term: e.term, Raw: raw, Acknowledge: e.acknowledge, Proposer: w}
+	if err := l.group.Propose(p); err != nil {
+		w.Ended(holdfast.TxID{}, err)
+		return nil, err
+	}
+	return w, nil
+}
+
+// proposeEntry proposes an entry, and returns when it is applied. If its caller stops waiting, later
+// entries of the shard aren't decided until the outcome of this one is known: what it had latched no
+// longer keeps them from being decided by what it may change yet.
+func (l *groupLog) proposeEntry(e *entry) error {
+	w, err := l.begin(e, nil)
+	if err != nil {
 		return err
 	}
-	w := goOn(l.group, p)
-	select {
-	case e.tx = <-w.early:
-		e.way = w
-		return nil
-	case <-w.ended:
-		e.tx = w.tx
-		return w.err
-	case <-e.done:
+	if !closedBefore(e.done, w.applied) {
+		l.abandon()
+		go func() {
+			<-w.applied
+			l.know()
+		}()
+		return errUnknown(e.shard)
 	}
-	l.abandon()
-	go func() {
-		w.applied()
-		l.know()
-	}()
-	return errUnknown(sh)
+	if w.fate != nil {
+		return w.fate
+	}
+	e.tx, e.way = w.tx, w
+	return nil
 }
 
 func errUnknown(sh *Shard) error {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -49,29 +50,42 @@ func (g *testGroup) LeadsIn(term uint64) bool {
 	return err == nil && leads == term
 }
 
-// Propose implements Group.
-func (g *testGroup) Propose(p Proposal) (holdfast.TxID, error) {
-	term, raw := p.Term, p.Raw
+// Propose implements Group. Proposals that wait end in any order.
+func (g *testGroup) Propose(p Proposal) error {
 	if g.proposed != nil {
 		g.proposed(p)
 	}
 	g.mu.Lock()
 	hold := g.hold
 	g.mu.Unlock()
-	if hold != nil {
+	if hold == nil {
+		p.Proposer.Ended(g.commit(p))
+		return nil
+	}
+	go func() {
 		g.waiting <- struct{}{}
 		<-hold
 		if g.fail != nil {
-			return holdfast.TxID{}, g.fail()
+			p.Proposer.Ended(holdfast.TxID{}, g.fail())
+			return
 		}
-	}
+		p.Proposer.Ended(g.commit(p))
+	}()
+	return nil
+}
+
+// commit has both replicas apply an entry.
+func (g *testGroup) commit(p Proposal) (holdfast.TxID, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if term != g.term {
-		return holdfast.TxID{}, holdfast.Errorf(holdfast.Refused, "term %d has ended", term)
+	if p.Term != g.term {
+		return holdfast.TxID{}, holdfast.Errorf(holdfast.Refused, "term %d has ended", p.Term)
+	}
+	if err := p.Proposer.Stands(); err != nil {
+		return holdfast.TxID{}, err
 	}
 	g.index += 1 + g.rng.Uint64N(2)
-	entries := []Committed{{holdfast.TxID{Shard: g.leader.id, Term: term, Index: g.index}, string(raw)}}
+	entries := []Committed{{holdfast.TxID{Shard: g.leader.id, Term: p.Term, Index: g.index}, string(p.Raw)}}
 	for _, sh := range []*Shard{g.leader, g.follower} {
 		if err := ReplicaOf(sh).ApplyAll(entries); err != nil {
 			return holdfast.TxID{}, err
@@ -179,8 +193,8 @@ func TestGroupCommits(t *testing.T) {
 	wantNoLocks(t, follower)
 }
 
-// A writer that stops waiting doesn't know the outcome, and nobody decides anything by what its entry
-// may change yet until that is known.
+// A writer that stops waiting doesn't know the outcome. Others of its item are decided by what it writes,
+// and one that changes nothing isn't answered before the outcome is known.
 func TestGroupProposalIsAbandoned(t *testing.T) {
 	for _, outcome := range []string{"committed", "refused"} {
 		t.Run(outcome, func(t *testing.T) {
@@ -194,10 +208,10 @@ func TestGroupProposalIsAbandoned(t *testing.T) {
 			if err := write(bg); err != nil {
 				t.Fatal(err)
 			}
-			want := 3
+			want, found := 3, []int{2}
 			g.hold = make(chan struct{})
 			if outcome == "refused" {
-				want = 2
+				want, found = 2, []int{2, 1}
 				g.fail = func() error { return holdfast.Errorf(holdfast.Refused, "its place was taken") }
 			}
 			ctx, cancel := context.WithCancel(bg)
@@ -211,36 +225,27 @@ func TestGroupProposalIsAbandoned(t *testing.T) {
 			cancel()
 			wait.Wait()
 
-			ctx, cancel = context.WithCancel(bg)
-			cancel()
-			if err := write(ctx); !errors.Is(err, holdfast.Overloaded) {
-				t.Errorf("a writer whose context has ended: got %v; want %v", err, holdfast.Overloaded)
-			}
-			ctx, cancel = context.WithCancel(bg)
-			decided := false
-			wait.Go(func() {
-				change := func(before item.Item) (item.Item, error) {
-					decided = true
+			look := func(ctx context.Context, decided func(version int)) error {
+				w := Write{Shard: at.Shard, Key: at.Key, Change: func(before item.Item) (item.Item, error) {
+					decided(versionOf(before))
 					return before, nil
-				}
-				w := Write{Shard: at.Shard, Key: at.Key, Change: change}
-				if _, err := leader.Commit(ctx, Commit{Writes: []Write{w}}); !errors.Is(err, holdfast.Overloaded) {
-					t.Errorf("a writer behind it: got %v; want %v", err, holdfast.Overloaded)
-				}
-			})
-			latch := &g.leader.sequencer.latches[stripeOf(at.Key.Hash())]
-			eventually(t, "the writer has its latch", func() bool {
-				free := latch.TryLock()
-				if free {
-					latch.Unlock()
-				}
-				return !free
-			})
-			cancel()
-			wait.Wait()
-			if decided {
-				t.Error("a commit was decided while the outcome of an earlier one wasn't known")
+				}}
+				_, err := leader.Commit(ctx, Commit{Writes: []Write{w}})
+				return err
 			}
+			ctx, cancel = context.WithCancel(bg)
+			if err := look(ctx, func(int) { cancel() }); !errors.Is(err, holdfast.Overloaded) {
+				t.Errorf("a writer behind it whose context ends: got %v; want %v", err, holdfast.Overloaded)
+			}
+			var got []int
+			decided := make(chan struct{}, 2)
+			wait.Go(func() {
+				err := look(bg, func(version int) { got = append(got, version); decided <- struct{}{} })
+				if err != nil {
+					t.Errorf("a writer behind it: got %v", err)
+				}
+			})
+			<-decided
 			if it, err := g.leader.Get(bg, at.Key); err != nil || versionOf(it) != 1 {
 				t.Errorf("got %v, %v while the outcome isn't known; want version 1", it, err)
 			}
@@ -249,6 +254,10 @@ func TestGroupProposalIsAbandoned(t *testing.T) {
 			g.hold = nil
 			g.mu.Unlock()
 			close(hold)
+			wait.Wait()
+			if !slices.Equal(got, found) {
+				t.Errorf("a writer behind it was decided by the versions %v; want %v", got, found)
+			}
 			if err := write(bg); err != nil {
 				t.Error(err)
 			}

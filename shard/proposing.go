@@ -1,63 +1,140 @@
 package shard
 
-import "holdfast"
+import (
+	"errors"
+	"slices"
+	"sync/atomic"
 
-// A way is that of an entry whose group does one of two things before the other: it acknowledges the
-// entry, and applies it.
+	"holdfast"
+)
+
+// A way is that of an entry from when it is proposed to its group until its outcome is known. Two
+// things happen to it, which its acknowledgement puts in order:
 //
-//	SemiSync   the entry is committed, applied, and thereby acknowledged; there is no way
+//	SemiSync   the entry is committed, applied, and thereby acknowledged
 //	Async      it is acknowledged, then committed and applied
 //	Sync       it is committed and applied, then acknowledged; and so is SemiSync with many followers
 //
-// An entry that is acknowledged first may be lost yet, so nothing shows what it does: readers see
-// what is applied. Another write of its items must be decided by what it does, and can't be before
-// that is certain: so its latches stay until it is applied, or is known never to be.
+// An entry that isn't applied may be lost yet, so nothing shows what it does: readers see what is
+// applied. Other commits are decided by it, see overlay.
 type way struct {
-	async bool
-	early chan holdfast.TxID // gets the entry's place at the first of the two, if the other comes later
-	ended chan struct{}      // closed at the other; then tx and err are set
-	tx    holdfast.TxID
-	err   error
+	shard  *Shard
+	term   uint64 // in which the entry is decided
+	async  bool
+	behind []*way // by which it was decided, until it has a place or an outcome
+
+	// The first is closed when the entry is applied, or it is certain that it never will be, or it isn't
+	// known; then fate says which: nil, or an error. The second is closed when it is acknowledged, or
+	// won't be; then err is nil or says why. By default both are the same.
+	applied, acknowledged chan struct{}
+	fate, err             error
+	tx                    holdfast.TxID // set before the first of them that is closed without an error
+
+	refused atomic.Bool // fate is an error by which the entry never will be applied
+	early   bool        // Early was called; the group's
+	stripes []int       // where the overlay has its images; set before it is proposed
+	one     [1]int      // the memory of a commit's that has one
 }
 
-// goOn proposes an entry.
-func goOn(g Group, p Proposal) *way {
-	w := &way{async: p.Acknowledge.Mode == holdfast.Async, early: make(chan holdfast.TxID, 1),
-		ended: make(chan struct{})}
-	p.Early = w.early
-	go func() {
-		w.tx, w.err = g.Propose(p)
-		close(w.ended)
-	}()
+func newWay(e *entry, behind []*way) *way {
+	w := &way{shard: e.shard, term: e.term, async: e.acknowledge.Mode == holdfast.Async,
+		behind: slices.Clone(behind), applied: make(chan struct{})}
+	w.acknowledged, w.stripes = w.applied, w.one[:0]
+	if e.acknowledge != (holdfast.Acknowledge{}) {
+		w.acknowledged = make(chan struct{})
+	}
 	return w
 }
 
-// applied returns when the entry is applied, or never will be here. The caller is the only one that
-// waits for it.
-func (w *way) applied() {
-	if w.async {
-		<-w.ended
+// Stands implements Proposer. What was decided by an entry that will never be is refused with it, so
+// that no entry is in the log without those that it was decided by.
+func (w *way) Stands() error {
+	for _, b := range w.behind {
+		if b.refused.Load() {
+			return b.fate
+		}
+	}
+	w.behind = nil
+	return nil
+}
+
+// Early implements Proposer.
+func (w *way) Early(tx holdfast.TxID) {
+	if w.acknowledged == w.applied {
 		return
 	}
-	select {
-	case <-w.early:
-	case <-w.ended:
+	w.early, w.tx = true, tx
+	if w.async {
+		close(w.acknowledged)
+		return
+	}
+	w.land(nil)
+}
+
+// Ended implements Proposer.
+func (w *way) Ended(tx holdfast.TxID, err error) {
+	if !w.early {
+		w.tx = tx
+	}
+	w.behind = nil
+	if !w.early || !w.async {
+		w.err = err
+	}
+	if !w.early || w.async {
+		w.land(err)
+	}
+	if w.acknowledged != w.applied && (!w.early || !w.async) {
+		close(w.acknowledged)
 	}
 }
 
-// acknowledged returns when an entry is acknowledged whose propose has returned. w is its way; nil:
-// it has been.
-func (w *way) acknowledged(e *entry) error {
-	if w == nil || w.async {
-		return nil
+// land notes what has become of the entry: whoever looks at what the shard has applied finds it by now.
+func (w *way) land(fate error) {
+	w.fate = fate
+	w.refused.Store(fate != nil && !errors.Is(fate, holdfast.Unavailable))
+	w.shard.group.overlay.remove(w)
+	close(w.applied)
+}
+
+// waitApplied returns when the entry is applied; other outcomes are errors. It is Unavailable if done is
+// closed first.
+func (w *way) waitApplied(done <-chan struct{}) error {
+	if !closedBefore(done, w.applied) {
+		return errUnknown(w.shard)
 	}
-	select {
-	case <-w.ended:
+	return w.fate
+}
+
+// waitAcknowledged returns when the entry is acknowledged, and what it was decided by is committed.
+// That is implied but for one that is acknowledged before it is committed: behind are the ways of
+// those that it was decided by. The error is Unavailable if done is closed first.
+func (w *way) waitAcknowledged(done <-chan struct{}, behind []*way) error {
+	if !closedBefore(done, w.acknowledged) {
+		return errUnknown(w.shard)
+	}
+	if w.err != nil || !w.async {
 		return w.err
-	case <-e.done:
-		return errUnknown(e.shard)
 	}
+	for _, b := range behind {
+		if !closedBefore(done, b.applied) {
+			return errUnknown(w.shard)
+		}
+		if b.fate != nil {
+			return w.waitApplied(done) // which won't be either
+		}
+	}
+	return nil
 }
 
-// unapplied reports whether an entry was acknowledged, and may not be applied yet. w may be nil.
-func (w *way) unapplied() bool { return w != nil && w.async }
+// closedBefore waits for a channel to be closed. It returns false if done is closed first.
+func closedBefore(done, wanted <-chan struct{}) bool {
+	if isClosed(wanted) {
+		return true
+	}
+	select {
+	case <-wanted:
+		return true
+	case <-done:
+		return false
+	}
+}

@@ -23,17 +23,25 @@ type steppedProposal struct {
 	Proposal
 	of *steppedGroup
 	tx holdfast.TxID
-	to chan error // how it ends
 }
 
 // Propose implements Group.
-func (g *steppedGroup) Propose(p Proposal) (holdfast.TxID, error) {
+func (g *steppedGroup) Propose(p Proposal) error {
 	g.mu.Lock()
 	g.index++
-	x := &steppedProposal{p, g, holdfast.TxID{Shard: g.leader.id, Term: p.Term, Index: g.index}, make(chan error)}
+	x := &steppedProposal{p, g, holdfast.TxID{Shard: g.leader.id, Term: p.Term, Index: g.index}}
 	g.mu.Unlock()
 	g.proposals <- x
-	return x.tx, <-x.to
+	return nil
+}
+
+// end tells how the proposal ends.
+func (x *steppedProposal) end(err error) {
+	tx := x.tx
+	if err != nil {
+		tx = holdfast.TxID{}
+	}
+	x.Proposer.Ended(tx, err)
 }
 
 // apply has the shard apply the entry.
@@ -46,7 +54,7 @@ func (x *steppedProposal) apply(t *testing.T) {
 
 func newSteppedGroup(t *testing.T) (*Store, *steppedGroup) {
 	s, sh := memShard(t)
-	g := &steppedGroup{&testGroup{leader: sh, term: 3}, make(chan *steppedProposal)}
+	g := &steppedGroup{&testGroup{leader: sh, term: 3}, make(chan *steppedProposal, 1000)}
 	ReplicaOf(sh).Join(g)
 	return s, g
 }
@@ -76,8 +84,8 @@ func commitAs(t *testing.T, ctx context.Context, s *Store, sh *Shard, mode holdf
 	return ended
 }
 
-// A commit that is acknowledged before it is committed is shown to nobody until it is applied, and the
-// next commit of its item waits until then, or until it is lost.
+// A commit that is acknowledged before it is committed is shown to nobody until it is applied. The next
+// commit of its item is decided by it, and acknowledged when it is applied; or refused when it is lost.
 func TestAsyncIsNotSeen(t *testing.T) {
 	for _, lost := range []bool{false, true} {
 		for _, ctx := range []context.Context{bg, t.Context()} {
@@ -92,10 +100,10 @@ func testAsyncIsNotSeen(t *testing.T, ctx context.Context, lost bool) {
 	was, is := g.put(t, s, edition("a", 1)), edition("a", 2)
 	ended := commitAs(t, ctx, s, sh, holdfast.Async, is)
 	p := <-g.proposals
-	if p.Acknowledge.Mode != holdfast.Async || p.Early == nil {
+	if p.Acknowledge.Mode != holdfast.Async {
 		t.Fatalf("got %+v", p.Proposal)
 	}
-	p.Early <- p.tx
+	p.Proposer.Early(p.tx)
 	if err := <-ended; err != nil {
 		t.Fatal(err)
 	}
@@ -114,42 +122,75 @@ func testAsyncIsNotSeen(t *testing.T, ctx context.Context, lost bool) {
 	if at := sh.sequencer.durable.at.Load(); at != was.Index {
 		t.Errorf("not committed yet: the durable watermark is %d; want %d", at, was.Index)
 	}
-	if !latched(t, sh, is) {
-		t.Fatal("the item isn't latched")
+	if latched(t, sh, is) {
+		t.Fatal("the item is latched")
 	}
-	var before item.Item
-	next := put(t, sh, edition("a", 3))
-	next.Change = func(found item.Item) (item.Item, error) { before = found; return edition("a", 3), nil }
-	var wait sync.WaitGroup
-	wait.Go(func() { commitAll(t, s, next) })
-	other := commitAs(t, ctx, s, sh, holdfast.SemiSync, edition("b", 1))
-	q := <-g.proposals // the shard goes on with other items
-	want := is
+	next := commitAs(t, ctx, s, sh, holdfast.Async, edition("a", 3))
+	q := <-g.proposals
+	q.Proposer.Early(q.tx)
+	wantNoEnd(t, "what decided it isn't committed", next)
+	if lost {
+		gone := holdfast.Errorf(holdfast.NotLeader, "nothing was changed")
+		p.end(gone)
+		wantNoEnd(t, "it isn't known to be refused", next)
+		if err := q.Proposer.Stands(); !errors.Is(err, holdfast.NotLeader) {
+			t.Errorf("behind one that is lost: got %v; want %v", err, gone)
+		}
+		q.end(gone)
+		if err := <-next; !errors.Is(err, holdfast.NotLeader) {
+			t.Errorf("lost: got %v; want %v", err, gone)
+		}
+	} else {
+		p.accept(t)
+		if err := <-next; err != nil {
+			t.Errorf("got %v", err)
+		}
+		q.accept(t)
+	}
+	wantNothingOverlaid(t, sh)
+	want := edition("a", 3)
 	if lost {
 		want = edition("a", 1)
-		p.to <- holdfast.Errorf(holdfast.NotLeader, "nothing was changed")
-	} else {
-		p.apply(t)
-		p.to <- nil
 	}
-	q.apply(t)
-	q.to <- nil
-	if err := <-other; err != nil {
-		t.Error(err)
+	if it, err := sh.Get(bg, keyOf(t, is)); err != nil || !it.Equal(want) {
+		t.Errorf("lost %v: got %v, %v; want %v", lost, it, err, want)
 	}
-	g.accept(t)
-	wait.Wait()
-	if !before.Equal(want) {
-		t.Errorf("lost %v: the next commit found %v; want %v", lost, before, want)
+}
+
+// wantNoEnd checks that a commit hasn't ended.
+func wantNoEnd(t *testing.T, why string, ended <-chan error) {
+	t.Helper()
+	select {
+	case err := <-ended:
+		t.Fatalf("%s: the commit has ended: %v", why, err)
+	default:
+	}
+}
+
+// wantNothingOverlaid checks that nothing is left of entries that have ended.
+func wantNothingOverlaid(t *testing.T, sh *Shard) {
+	t.Helper()
+	if left := sh.group.overlay.byStripe; len(left) > 0 {
+		t.Errorf("got %v left in the overlay; want nothing", left)
 	}
 }
 
 // accept commits the next proposal.
 func (g *steppedGroup) accept(t *testing.T) *steppedProposal {
+	t.Helper()
 	p := <-g.proposals
-	p.apply(t)
-	p.to <- nil
+	p.accept(t)
 	return p
+}
+
+// accept commits the proposal.
+func (x *steppedProposal) accept(t *testing.T) {
+	t.Helper()
+	if err := x.Proposer.Stands(); err != nil {
+		t.Errorf("the entry doesn't stand: %v", err)
+	}
+	x.apply(t)
+	x.end(nil)
 }
 
 // put commits an item as by default.
@@ -173,7 +214,7 @@ func TestSyncIsSeen(t *testing.T) {
 		ended := commitAs(t, ctx, s, sh, holdfast.Sync, edition("a", len(how)))
 		p := <-g.proposals
 		p.apply(t)
-		p.Early <- p.tx
+		p.Proposer.Early(p.tx)
 		if it, err := sh.Get(bg, keyOf(t, edition("a", 0))); err != nil || !it.Equal(edition("a", len(how))) {
 			t.Errorf("%s: got %v, %v", how, it, err)
 		}
@@ -186,19 +227,19 @@ func TestSyncIsSeen(t *testing.T) {
 		var err error
 		switch how {
 		case "acknowledged":
-			p.to <- nil
+			p.end(nil)
 			if err = <-ended; err != nil {
 				t.Errorf("%s: got %v", how, err)
 			}
 			continue
 		case "given up by the group":
-			p.to <- holdfast.Errorf(holdfast.Unavailable, "outcome unknown")
+			p.end(holdfast.Errorf(holdfast.Unavailable, "outcome unknown"))
 			err = <-ended
 		default:
 			cancel()
 			err = <-ended
 			g.put(t, s, edition("a", 1)) // it is known that it is applied
-			p.to <- nil
+			p.end(nil)
 		}
 		if !errors.Is(err, holdfast.Unavailable) {
 			t.Errorf("%s: got %v; want %v", how, err, holdfast.Unavailable)
@@ -229,7 +270,7 @@ func TestUnchangedIsAcknowledged(t *testing.T) {
 		if want == nil {
 			p.apply(t)
 		}
-		p.to <- want
+		p.end(want)
 		if err := <-ended; !errors.Is(err, want) {
 			t.Errorf("got %v; want %v", err, want)
 		}
@@ -240,8 +281,7 @@ func TestUnchangedIsAcknowledged(t *testing.T) {
 	}
 }
 
-// A commit that its caller has given up keeps the shard from deciding others until it is applied,
-// also if it was acknowledged to nobody.
+// A commit that its caller has given up keeps nobody from writing: others are decided by what it does.
 func TestAsyncIsAbandoned(t *testing.T) {
 	s, g := newSteppedGroup(t)
 	ctx, cancel := context.WithCancel(bg)
@@ -251,18 +291,25 @@ func TestAsyncIsAbandoned(t *testing.T) {
 	if err := <-ended; !errors.Is(err, holdfast.Unavailable) {
 		t.Errorf("got %v; want %v", err, holdfast.Unavailable)
 	}
-	p.Early <- p.tx
-	short, stop := context.WithCancel(bg)
-	stop()
-	if err := <-commitAs(t, short, s, g.leader, holdfast.Async, edition("b", 1)); !errors.Is(err, holdfast.Overloaded) {
-		t.Errorf("got %v; want %v", err, holdfast.Overloaded)
+	p.Proposer.Early(p.tx)
+	if g.leader.group.log.Load().drains() != nil {
+		t.Error("the shard waits for the outcome")
 	}
-	if drained := g.leader.group.log.Load().drains(); drained == nil {
-		t.Error("the shard doesn't wait for the outcome")
+	other := commitAs(t, bg, s, g.leader, holdfast.Async, edition("b", 1))
+	q := <-g.proposals
+	q.Proposer.Early(q.tx)
+	if err := <-other; err != nil {
+		t.Errorf("another item: got %v", err)
 	}
-	p.apply(t)
-	p.to <- nil
-	g.put(t, s, edition("b", 1))
+	same := commitAs(t, bg, s, g.leader, holdfast.SemiSync, edition("a", 2))
+	r := <-g.proposals
+	for _, x := range []*steppedProposal{p, q, r} {
+		x.accept(t)
+	}
+	if err := <-same; err != nil {
+		t.Errorf("the same item: got %v", err)
+	}
+	wantNothingOverlaid(t, g.leader)
 }
 
 // The entries of a transaction are acknowledged by the default at least, and by more if it asks for
@@ -303,4 +350,4 @@ func TestTransactionsAreNeverAsync(t *testing.T) {
 }
 
 // edition returns one of the items that an item becomes.
-func edition(id string, n int) item.Item { return thing(id, 1, "version", n) }
+func edition(id string, n int) item.Item { return thing(id, 1, "v", n) }

@@ -38,12 +38,12 @@ func (l *Ledger) resolve(ctx context.Context, sh *Shard, p *prepared) error {
 	defer t.release()
 	t.addPart(sh)
 	t.addPart(l.shard)
-	t.sortParts()
+	sortParts(t.parts)
 	for _, key := range p.keys {
 		t.latched = append(t.latched, latch{t.partOf(sh), stripeOf(key.Hash())})
 	}
 	t.latched = append(t.latched, latch{t.partOf(l.shard), stripeOf(p.decision.Hash())})
-	t.sortLatches()
+	t.latched = sortedLatches(t.latched)
 	if err := t.resolveLatched(ctx, sh, p); err != nil || t.batch == nil {
 		return err
 	}
@@ -65,7 +65,7 @@ func (t *commit) resolveLatched(ctx context.Context, sh *Shard, p *prepared) err
 	if ctx.Err() != nil {
 		return ended(ctx)
 	}
-	if err := t.lead(ctx); err != nil {
+	if err := t.lead(ctx, 0, 0); err != nil {
 		return err
 	}
 	for i := range t.parts {

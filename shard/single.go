@@ -19,10 +19,9 @@ type entryLog interface {
 	// at, which is the same for all of them. It has them applied in b, in which they are staged, by
 	// entry.apply, which needs sequencer.mu, one after the other in the order of their places, and
 	// submits b. When it returns, readers see them, although they may not be durable, and it has
-	// called seen; but for those whose way is unapplied. What is latched for the entries must stay
-	// latched until then. Entries are sorted by their shards' IDs, one for each shard. After an error
-	// none was applied: if it is NotLeader or Refused, none will ever be; after any other it isn't
-	// known whether they will.
+	// called seen. What is latched for the entries must stay latched until then. Entries are sorted by
+	// their shards' IDs, one for each shard. After an error none was applied: if it is NotLeader or
+	// Refused, none will ever be; after any other it isn't known whether they will.
 	propose(b *pebble.Batch, entries []*entry) error
 
 	// proposeLazily is propose for entries for which nobody waits: they become durable at the latest

@@ -26,6 +26,7 @@ type threeStores struct {
 type threeReplicas struct {
 	id   holdfast.ShardID
 	of   *threeStores
+	line line       // of proposals
 	mu   sync.Mutex // guards what follows; taken before sequencer.mu of the shards
 	sh   [3]*Shard
 	term uint64
@@ -79,16 +80,48 @@ func (s seat) LeadsIn(term uint64) bool {
 }
 
 // Propose implements Group.
-func (s seat) Propose(p Proposal) (holdfast.TxID, error) {
-	term, raw := p.Term, p.Raw
-	if s.of.proposed != nil {
-		s.of.proposed(s.threeReplicas, raw)
+func (s seat) Propose(p Proposal) error {
+	propose := func() { s.line.add(func() { p.Proposer.Ended(s.propose(p)) }) }
+	if s.of.proposed == nil {
+		propose()
+		return nil
 	}
-	tx, err := s.commit(term, raw)
+	go func() { // which may wait, and may put another one before
+		s.of.proposed(s.threeReplicas, p.Raw)
+		propose()
+	}()
+	return nil
+}
+
+func (s seat) propose(p Proposal) (holdfast.TxID, error) {
+	if err := p.Proposer.Stands(); err != nil {
+		return holdfast.TxID{}, err
+	}
+	tx, err := s.commit(p.Term, p.Raw)
 	if err == nil && s.of.applied != nil {
-		s.of.applied(s.threeReplicas, raw)
+		s.of.applied(s.threeReplicas, p.Raw)
 	}
 	return tx, err
+}
+
+// A line does one thing after the other, in the order in which they were added.
+type line struct {
+	mu   sync.Mutex
+	last <-chan struct{} // closed when the last one is done; nil: there was none
+}
+
+func (l *line) add(do func()) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	before, done := l.last, make(chan struct{})
+	l.last = done
+	go func() {
+		if before != nil {
+			<-before
+		}
+		do()
+		close(done)
+	}()
 }
 
 func (s seat) commit(term uint64, raw []byte) (holdfast.TxID, error) {

@@ -59,9 +59,10 @@ func (p *pause) end() {
 	}
 }
 
-// A latch is what a write holds at a node until its outcome is known or it is canceled. Two writes
-// of one latch at one node would wait for a lock, and virtual time stands still meanwhile. So clients
-// leave a write alone that would have to wait.
+// A latch is what a write holds at a node until it is decided and proposed. That takes no time but for
+// a slow write. Another write of the latch at the node would wait for a lock meanwhile, and virtual time
+// stands still then. So clients leave a write alone that would have to wait, and none is slow while
+// another one of the latch is on its way, which may have to be decided anew.
 type latch struct {
 	group int
 	of    uint64
@@ -136,9 +137,7 @@ func (c *client) act() {
 }
 
 // begin begins an operation at a node. It returns false if the node can't be asked, or if a write
-// would have to wait for a latch. Once a write of a group has ended without an outcome, others may
-// have to wait until that is known; there is only one of them then, since of several it would depend
-// on goroutines which goes on first.
+// would have to wait for a latch.
 func (c *client) begin(o *operation, group int, to holdfast.NodeID) bool {
 	l := c.cluster.machine(to).life
 	if l == nil || c.cluster.machine(to).paused {
@@ -148,11 +147,17 @@ func (c *client) begin(o *operation, group int, to holdfast.NodeID) bool {
 		return false
 	}
 	a := &call{operation: o, client: c, life: l, group: group, latch: latch{group, registerKey(o.key).Hash() % latches}}
+	slow := false
 	if o.action != get {
-		if l.writing[a.latch] || l.lost[group] && l.writes(group) {
+		if l.deciding[a.latch] {
 			return false
 		}
-		l.writing[a.latch] = true
+		if l.writing[a.latch] > 0 {
+			c.cluster.behind++
+		} else {
+			slow = c.rng.IntN(100) < c.cluster.weather.slowPercent && !c.cluster.final
+		}
+		l.writing[a.latch]++
 		c.cluster.values++
 		o.value = c.cluster.values
 	}
@@ -162,12 +167,13 @@ func (c *client) begin(o *operation, group int, to holdfast.NodeID) bool {
 	c.cluster.history.begin(o)
 	c.cluster.events.note("client %d at %d: %v", c.number, to, o)
 	patience := c.cluster.weather.patience
-	if o.action != get && c.rng.IntN(100) < c.cluster.weather.slowPercent && !c.cluster.final {
+	if slow {
+		l.deciding[a.latch] = true
 		a.decide = &pause{over: make(chan struct{})}
 		c.cluster.pauses = append(c.cluster.pauses, a.decide)
 		wait := time.Duration(c.rng.Int64N(int64(slowest)))
 		patience += wait
-		c.cluster.events.after(wait, a.decide.end)
+		c.cluster.events.after(wait, a.decided)
 	}
 	c.cluster.running.Go(func() { a.run(ctx) })
 	c.cluster.events.after(patience, a.cancel)
@@ -254,24 +260,22 @@ func (c *client) settle() {
 	if c.cluster.final && len(c.tasks) > 0 && c.tasks[0].isDone(a.operation) {
 		c.tasks = c.tasks[1:]
 	}
-	switch {
-	case a.outcome == acknowledged:
+	if a.outcome == acknowledged {
 		c.cluster.earlies.add(a)
-	case a.action != get:
-		delete(a.life.writing, a.latch)
-		a.life.lost[a.group] = a.life.lost[a.group] || a.outcome == unknown
+	}
+	if a.action != get {
+		a.decided()
+		a.life.writing[a.latch]--
 	}
 	c.think()
 }
 
-// writes reports whether a write of a group is in progress at the node.
-func (l *life) writes(group int) bool {
-	for latch := range l.writing {
-		if latch.group == group {
-			return true
-		}
+// decided ends the time that a slow write takes to be decided.
+func (a *call) decided() {
+	if a.decide != nil && !a.decide.ended {
+		a.decide.end()
+		delete(a.life.deciding, a.latch)
 	}
-	return false
 }
 
 // outcomeOf returns what an error says of an operation.

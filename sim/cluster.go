@@ -47,6 +47,7 @@ type cluster struct {
 	snapshots int           // that were installed
 	full      int           // writes that were refused by a full disk
 	asleep    int           // faults that came while a group slept
+	behind    int           // writes that began while another of their latch was on its way at their node
 	lull      time.Duration // until then, clients begin nothing
 	pauses    []*pause
 	final     bool // faults and clients have come to their end

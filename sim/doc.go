@@ -38,11 +38,12 @@
 // event, too.
 //
 // Two things are simpler than in life, since virtual time stands still while a goroutine waits for
-// a mutex. In runs of tables no sync takes time. Clients leave a write alone whose latch at the
-// node is taken, by an async one until it is known what becomes of it. And Pebble waits with a lock
-// held when it begins a new log, as for an install of a snapshot; so either syncs of the log take
-// time, or memtables are small enough for new logs and logs of groups may be short, never both in
-// one run, and after nine seconds of a node's life no sync takes time. Nor do those of other files.
+// a mutex. In runs of tables no sync takes time. Clients leave a write alone whose latch at the node
+// is taken by one that isn't decided yet; what is decided and on its way keeps none from writing the
+// same register. And Pebble waits with a lock held when it begins a new log, as for an install of a
+// snapshot; so either syncs of the log take time, or memtables are small enough for new logs and logs
+// of groups may be short, never both in one run, and after nine seconds of a node's life no sync takes
+// time. Nor do those of other files.
 //
 // A node that crashes isn't ended by force: it goes on with a disk, a network and clients that don't
 // count any more, and is closed.

@@ -43,8 +43,7 @@ func (a *call) checkDisks() {
 	}
 }
 
-// An early write was acknowledged and not committed: its group acknowledges async. Its latch is taken
-// until it is applied, or known to be lost, at its node.
+// An early write was acknowledged and not committed: its group acknowledges async.
 type early struct {
 	call   *call
 	cancel context.CancelFunc // ends the wait for what becomes of it
@@ -93,7 +92,6 @@ func (w *early) end() bool {
 		w.settle()
 	}
 	w.cancel()
-	delete(a.life.writing, a.latch)
 	return true
 }
 

@@ -36,8 +36,8 @@ type life struct {
 	shards   []*shard.Shard
 	replicas []*group.Replica
 	tables   *tableNode     // nil: the run has none
-	writing  map[latch]bool // by writes in progress
-	lost     map[int]bool   // groups of which a write has ended without an outcome, see begin
+	writing  map[latch]int  // the writes in progress
+	deciding map[latch]bool // a slow one isn't decided yet
 
 	passed int // intervals of the clock since the host's last tick
 
@@ -64,7 +64,7 @@ func (m *machine) restart() {
 		return
 	}
 	m.lives++
-	l := &life{machine: m, writing: map[latch]bool{}, lost: map[int]bool{}}
+	l := &life{machine: m, writing: map[latch]int{}, deciding: map[latch]bool{}}
 	l.syncs.setFree(true)
 	c.events.note("start %d", m.id)
 	m.disk.OnSync(l.syncs.begin)

@@ -81,6 +81,9 @@ func drawWeather(rng *rand.Rand, n *network, length time.Duration) weather {
 	for range w.groups {
 		w.acknowledge = append(w.acknowledge, drawAcknowledge(rng, w.machines-1))
 	}
+	if rng.IntN(4) == 0 { // so that most writes find others of their register on their way
+		w.think = time.Duration(1+rng.IntN(5)) * time.Millisecond
+	}
 	return w
 }
 

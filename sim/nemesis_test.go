@@ -28,8 +28,8 @@ func TestWeathersDiffer(t *testing.T) {
 		for name, has := range map[string]bool{
 			"loss": n.lossPercent > 0, "doubles": n.doublePercent > 0, "slow messages": n.slowPercent > 0,
 			"slow writes": w.slowPercent > 0, "instant syncs": w.sync == 0, "two groups": w.groups == 2,
-			"short logs": w.logBytes > 0,
-			"async":      asks(w, holdfast.Async), "sync": asks(w, holdfast.Sync),
+			"short logs": w.logBytes > 0, "busy registers": w.think <= 5*time.Millisecond,
+			"async": asks(w, holdfast.Async), "sync": asks(w, holdfast.Sync),
 			"several followers": slices.ContainsFunc(w.acknowledge, func(a holdfast.Acknowledge) bool {
 				return a.Mode == holdfast.SemiSync && a.Followers > 1
 			}),
@@ -51,8 +51,8 @@ func TestWeathersDiffer(t *testing.T) {
 			t.Fatalf("seed %d: got %+v", seed, w)
 		}
 	}
-	if len(had) != len(faults)+13 {
-		t.Errorf("got %d things that some have; want %d", len(had), len(faults)+13)
+	if len(had) != len(faults)+14 {
+		t.Errorf("got %d things that some have; want %d", len(had), len(faults)+14)
 	}
 	for name, n := range had {
 		if n < seeds/20 || n > seeds*19/20 {

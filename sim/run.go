@@ -33,6 +33,7 @@ type Report struct {
 	Done, Failed, Refused, Unknown  int // operations
 	Asleep                          int // faults that came while a group slept
 	Early, Gone                     int // writes acknowledged before they were committed; those of them that were lost
+	Behind                          int // writes that began while another of their register was on its way
 	Unchecked                       int // histories that were too hard to check
 	Full                            int // writes that were refused by a full disk
 	Sums, Again                     int // of tables: all accounts, read at once; requests that were sent again
@@ -45,7 +46,7 @@ func (r *Report) add(o Report) {
 	r.Crashes, r.Asleep, r.Unchecked = r.Crashes+o.Crashes, r.Asleep+o.Asleep, r.Unchecked+o.Unchecked
 	r.Snapshots, r.Sums, r.Again = r.Snapshots+o.Snapshots, r.Sums+o.Sums, r.Again+o.Again
 	r.Full += o.Full
-	r.Early, r.Gone = r.Early+o.Early, r.Gone+o.Gone
+	r.Early, r.Gone, r.Behind = r.Early+o.Early, r.Gone+o.Gone, r.Behind+o.Behind
 	r.Done, r.Failed, r.Refused, r.Unknown = r.Done+o.Done, r.Failed+o.Failed, r.Refused+o.Refused, r.Unknown+o.Unknown
 }
 
@@ -252,7 +253,7 @@ func (c *cluster) report() Report {
 		Trace: [32]byte(c.events.trace.Sum(nil)), Virtual: c.events.now(),
 		Events: c.events.planned - len(c.events.queue), Messages: c.network.sent,
 		Lost: c.network.lost, Crashes: c.crashes, Snapshots: c.snapshots, Asleep: c.asleep, Early: len(c.earlies.all),
-		Full: c.full,
+		Full: c.full, Behind: c.behind,
 	}
 	if t := c.tables; t != nil {
 		r.Sums, r.Again = t.sums, t.again

@@ -54,7 +54,7 @@ func TestSeeds(t *testing.T) {
 		sum.add(r)
 	}
 	least := min(sum.Crashes, sum.Snapshots, sum.Lost, sum.Done, sum.Failed, sum.Refused, sum.Unknown, sum.Asleep,
-		sum.Early, sum.Full)
+		sum.Early, sum.Full, sum.Behind)
 	if last-first >= 19 && failures == 0 && least == 0 {
 		t.Errorf("got %+v; want something of each", sum)
 	}

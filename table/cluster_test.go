@@ -226,7 +226,13 @@ func (r *testReplica) LeadsIn(term uint64) bool {
 }
 
 // Propose implements shard.Group.
-func (r *testReplica) Propose(p shard.Proposal) (holdfast.TxID, error) {
+func (r *testReplica) Propose(p shard.Proposal) error {
+	p.Proposer.Ended(r.commit(p))
+	return nil
+}
+
+// commit has the replicas apply an entry.
+func (r *testReplica) commit(p shard.Proposal) (holdfast.TxID, error) {
 	term, raw := p.Term, p.Raw
 	c := r.node.in
 	c.mu.Lock()
