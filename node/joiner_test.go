@@ -29,7 +29,7 @@ func TestNewNodesFoundNoOldGroups(t *testing.T) {
 	m := &member{
 		is: &cluster.Identity{Node: 4, Members: []holdfast.NodeID{1, 3, 4}, Met: make([]cluster.Member, 3),
 			Replaces: 2},
-		log: slog.New(slog.DiscardHandler),
+		lags: newLags(), log: slog.New(slog.DiscardHandler),
 	}
 	m.roster.is, m.roster.peers = m.is, func(map[holdfast.NodeID]rpc.Peer) {}
 	open := func() *replicas {
