@@ -24,10 +24,11 @@ import (
 // heard for ElectionTicks; if it has confirmed nothing for so long, although it lacks entries, as
 // while its disk hangs or is full; or if it lacks what it has confirmed.
 type acknowledgements struct {
-	local     []*proposal             // async, not on this replica's disk yet, by rising index
-	applied   []*proposal             // applied, and not on enough disks, by rising index
-	confirmed map[uint64]confirmation // by follower
-	changed   uint64                  // the entries up to this index may be committed by former members
+	local     []*proposal                  // async, not on this replica's disk yet, by rising index
+	applied   []*proposal                  // applied, and not on enough disks, by rising index
+	confirmed map[uint64]confirmation      // by follower
+	changed   uint64                       // the entries up to this index may be committed by former members
+	early     struct{ term, index uint64 } // of the last that was acknowledged before it was committed
 }
 
 // A confirmation is up to where a follower had confirmed the log, and the last tick at which that
@@ -42,6 +43,15 @@ func (a *acknowledgements) placed(p *proposal) {
 	if p.ack.Mode == holdfast.Async {
 		a.local = append(a.local, p)
 	}
+}
+
+// behind returns up to where a leader must have applied the log for a consistent read, which began in a
+// term when all up to an index was committed: what was acknowledged before that is read, too.
+func (a *acknowledgements) behind(term, index uint64) uint64 {
+	if a.early.term == term {
+		return max(index, a.early.index)
+	}
+	return index
 }
 
 // done takes a proposal whose entry is applied, and reports whether it waits for nothing else.
@@ -68,6 +78,7 @@ func (a *acknowledgements) settle(c *core) {
 	c.raft.WithProgress(func(id uint64, _ raft.ProgressType, p tracker.Progress) { onDisk[id] = c.onDisk(id, p) })
 	for len(a.local) > 0 && (a.local[0].term != c.term || a.local[0].index <= onDisk[c.node]) {
 		if p := a.local[0]; p.term == c.term {
+			a.early.term, a.early.index = p.term, p.index
 			p.to.Early(holdfast.TxID{Shard: c.shard, Term: holdfast.GroupTerm(p.term, c.salt), Index: p.index})
 		}
 		a.local = a.local[1:]

@@ -321,6 +321,38 @@ func TestAsync(t *testing.T) {
 	}
 }
 
+// A consistent read of a leader waits for what async has acknowledged before it, though it isn't committed.
+func TestReadBehindAsync(t *testing.T) {
+	c := newCluster(t, 1, 3)
+	leader := c.elect()
+	c.settle()
+	for _, id := range c.ids {
+		c.hung[id] = id != leader.id // followers answer, and don't sync
+	}
+	p := c.proposeAs(leader, leader.lead(), "x", async)
+	before := c.read(leader)
+	c.settle()
+	tx, ok := peekEarly(p)
+	if !ok || leader.commit >= tx.Index {
+		t.Fatalf("got %v, %v, committed %d; want it acknowledged alone", tx, ok, leader.commit)
+	}
+	if err, ok := before.result(); ok && err != nil {
+		t.Error(err)
+	}
+	x := c.read(leader)
+	c.settle()
+	if err, ok := x.result(); ok {
+		t.Errorf("got %v; want the read to wait", err)
+	}
+	for _, id := range c.ids {
+		c.hung[id] = false
+	}
+	c.settle()
+	if err, ok := x.result(); !ok || err != nil || leader.applied < tx.Index {
+		t.Errorf("got %v, %v, applied %d; want the read behind %v", err, ok, leader.applied, tx)
+	}
+}
+
 // txOf returns the transaction of an entry that a member has applied.
 func (m *member) txOf(raw string) holdfast.TxID {
 	for _, a := range m.applies {

@@ -416,7 +416,7 @@ func (c *core) collect() {
 			c.route(m)
 		}
 		for _, answered := range ready.ReadStates {
-			c.reads.answer(answered.RequestCtx, answered.Index)
+			c.reads.answer(answered.RequestCtx, c.proposals.acks.behind(c.term, answered.Index))
 		}
 		if len(ready.ReadStates) > 0 {
 			c.reads.applied(c.applied)
