@@ -253,7 +253,9 @@ func (t *commit) attempt(ctx context.Context) error {
 		}
 	}
 	switch {
-	case changed > 1 || t.Token != "":
+	case changed > 1 || t.Token != "" || changed == 1 && t.txn != nil && t.parts[last].shard.group.grouped():
+		// In a group, one entry isn't enough either when other shards were only read: another leader may
+		// change these before it has a place.
 		return t.transact(ctx)
 	case changed == 1:
 		return t.change(ctx, &t.parts[last])

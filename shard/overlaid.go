@@ -1,15 +1,9 @@
 package shard
 
-import (
-	"context"
+import "context"
 
-	"holdfast"
-)
-
-// changeInGroup proposes the entry of the one shard that changes. What an entry follows from is staged
-// when it is applied.
-//
-// A transaction keeps its latches until it is applied: other shards may only have been read.
+// changeInGroup proposes the entry of a commit of one shard. What an entry follows from is staged when
+// it is applied.
 func (t *commit) changeInGroup(ctx context.Context, p *part) error {
 	bytes := 0
 	for i := range p.entry.effects {
@@ -20,17 +14,11 @@ func (t *commit) changeInGroup(ctx context.Context, p *part) error {
 		return err
 	}
 	p.entry.acknowledge = t.Acknowledge
-	if t.txn != nil {
-		p.entry.acknowledge = t.Acknowledge.AtLeast(holdfast.Acknowledge{})
-	}
 	w, err := p.shard.group.log.Load().begin(&p.entry, t.behind)
 	if err != nil {
 		return err
 	}
 	t.way, t.wrote = w, p
-	if t.txn != nil {
-		return w.waitApplied(ctx.Done())
-	}
 	return nil
 }
 

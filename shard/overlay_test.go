@@ -286,6 +286,32 @@ func TestTransactionsWaitForWhatIsOnItsWay(t *testing.T) {
 	wantNoLocks(t, leader)
 }
 
+// A transaction that changes one shard, and reads another, isn't made if the other has a new leader before
+// the change is certain: that may have changed what was read.
+func TestWhatATransactionReadsIsConfirmed(t *testing.T) {
+	leader, follower, groups := newGroups(t, vfs.NewMem(), 1, 2)
+	read, changed := groups[0].leader, groups[1].leader
+	is := Write{Shard: read, Key: keyOf(t, thing("a", 1)),
+		Change: func(it item.Item) (item.Item, error) { return it, nil }}
+	made := Commit{Writes: []Write{is, put(t, changed, thing("b", 1))}}
+	if _, err := leader.Commit(bg, made); err != nil {
+		t.Fatal(err)
+	}
+	groups[1].proposed = func(Proposal) { groups[0].setTerm(0) }
+	lost := Commit{Writes: []Write{is, put(t, changed, thing("b", 2))}}
+	if _, err := leader.Commit(bg, lost); !errors.Is(err, holdfast.NotLeader) && !errors.Is(err, holdfast.Refused) {
+		t.Errorf("got %v; want it refused", err)
+	}
+	groups[1].proposed = nil
+	groups[0].setTerm(5)
+	for n, want := range []bool{1: true, 2: false} {
+		if it, err := changed.Get(bg, keyOf(t, thing("b", n))); err != nil || (it != nil) != want {
+			t.Errorf("item %d: got %v, %v; want it: %t", n, it, err, want)
+		}
+	}
+	compareShards(t, leader, follower, 2)
+}
+
 // Only so much is on its way to a stripe: the next commit waits, or its caller gives up.
 func TestOverlayIsBounded(t *testing.T) {
 	for _, test := range []struct {
