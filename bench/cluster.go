@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -17,43 +18,70 @@ import (
 // turn: puts of 256 bytes, consistent reads, and reads that any node answers from what it has. Each
 // node is a process of its own, and syncs what it acknowledges.
 func clusters(ctx context.Context, args []string) error {
-	var b binaries
-	f := newFlags("cluster", &b)
-	var (
-		peer    = f.String("etcd", "etcd", "path of etcd; none leaves it out")
-		items   = positiveFlag(f, "items", 10_000, "number of items")
-		rounds  = positiveFlag(f, "rounds", 7, "rounds of each server and load; the servers take turns to be first")
-		seconds = positiveFlag(f, "seconds", 1.5, "length of each round")
-		only    = f.String("only", "", "measure the loads whose names contain this")
-	)
-	if err := parse(f, args); err != nil {
+	f := newClusterFlags("cluster", "number of items", func(clusterLoad) bool { return true })
+	peer := f.String("etcd", "etcd", "path of etcd; none leaves it out")
+	return f.measure(ctx, args, func(m *clusterMeasurement, dir string) error {
+		setups, err := clusterSetups(&f.binaries, dir, *peer)
+		if err != nil {
+			return err
+		}
+		for _, s := range setups {
+			if err := m.add(ctx, s, s); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// clusterFlags are the flags of the parts that measure clusters, and the loads that a part has.
+type clusterFlags struct {
+	*flag.FlagSet
+	binaries
+	items, rounds *int
+	seconds       *float64
+	only          *string
+	has           func(clusterLoad) bool
+}
+
+func newClusterFlags(name, items string, has func(clusterLoad) bool) *clusterFlags {
+	f := &clusterFlags{has: has}
+	f.FlagSet = newFlags(name, &f.binaries)
+	f.items = positiveFlag(f.FlagSet, "items", 10_000, items)
+	f.rounds = positiveFlag(f.FlagSet, "rounds", 7, "rounds of each server and load; the servers take turns to be first")
+	f.seconds = positiveFlag(f.FlagSet, "seconds", 1.5, "length of each round")
+	f.only = f.String("only", "", "measure the loads whose names contain this")
+	return f
+}
+
+// measure has start start the servers, in a directory, gives each the loads, and prints the figures.
+func (f *clusterFlags) measure(
+	ctx context.Context, args []string, start func(m *clusterMeasurement, dir string) error,
+) error {
+	if err := parse(f.FlagSet, args); err != nil {
 		return err
 	}
-	b.memcached = none
-	loads := slices.DeleteFunc(clusterLoads(), func(l clusterLoad) bool { return !strings.Contains(l.name, *only) })
+	f.memcached = none
+	loads := slices.DeleteFunc(clusterLoads(), func(l clusterLoad) bool {
+		return !f.has(l) || !strings.Contains(l.name, *f.only)
+	})
 	if len(loads) == 0 {
-		return fmt.Errorf("-only: no load's name contains %q", *only)
+		return fmt.Errorf("-only: no load's name contains %q", *f.only)
 	}
-	dir, done, err := b.scratch(ctx, "")
+	dir, done, err := f.scratch(ctx, "")
 	if err != nil {
 		return err
 	}
 	defer done()
-	setups, err := clusterSetups(&b, dir, *peer)
-	if err != nil {
+	m := clusterMeasurement{loads: loads, items: *f.items, length: time.Duration(*f.seconds * float64(time.Second))}
+	defer m.stop()
+	if err := start(&m, dir); err != nil {
 		return err
 	}
-	if len(setups) == 0 {
+	if len(m.runs) == 0 {
 		return errors.New("there is nothing to measure: both servers are left out")
 	}
-	m := clusterMeasurement{loads: loads, length: time.Duration(*seconds * float64(time.Second))}
-	defer m.stop()
-	for _, s := range setups {
-		if err := m.add(ctx, s, *items, s); err != nil {
-			return err
-		}
-	}
-	for i := range *rounds {
+	for i := range *f.rounds {
 		if err := m.round(ctx, i); err != nil {
 			return err
 		}
@@ -142,7 +170,34 @@ type clusterMeasurement struct {
 	started []*clusterRun // what is to be stopped
 	runs    []*clusterRun // what is measured; several may be of one server
 	loads   []clusterLoad
+	items   int // of each
 	length  time.Duration
+}
+
+// add starts a server, and adds what is measured of it: the server as different clients see it.
+func (m *clusterMeasurement) add(ctx context.Context, s clusterSetup, seen ...clusterSetup) error {
+	started, err := s.start(ctx)
+	if started != nil {
+		m.started = append(m.started, started)
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", s.name, err)
+	}
+	for _, of := range seen {
+		r := &clusterRun{clusterSetup: of, servers: started.servers, figures: map[string]clusterFigures{}}
+		if err := r.fill(ctx, m.items); err != nil {
+			return fmt.Errorf("%s: %w", of.name, err)
+		}
+		m.runs = append(m.runs, r)
+	}
+	return nil
+}
+
+// stop ends the servers that add has started.
+func (m *clusterMeasurement) stop() {
+	for _, r := range m.started {
+		r.stop()
+	}
 }
 
 // clusterTries is how often a load is measured if a node begins to lead in its middle.
