@@ -104,7 +104,6 @@ func (n *Node) handler() http.Handler {
 	mux.HandleFunc("GET "+statusPath, n.serveStatus)
 	n.handleCompare(mux)
 	n.handleSteering(mux)
-	n.handleRemoval(mux)
 	if n.store != nil {
 		mux.HandleFunc("GET /whatif", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, n.store.WhatIf()) })
 	}

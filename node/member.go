@@ -39,8 +39,6 @@ const (
 	kindJoin    = 16 // a request to take a new node, which another node has got
 	kindMembers = 17 // a request for the members of a shard's group, by a node that is to join it
 
-	kindRemove = 18 // a request to remove a node, which another node has got
-
 	kindLeads = 24 // a request that succeeds once the node executes requests
 	kindSteer = 25 // a request that the leading node hands over, or drains a node
 )
@@ -268,8 +266,6 @@ func (m *member) answer(ctx context.Context, r rpc.Message) ([]byte, error) {
 		return m.answerJoinFor(ctx, r.Body)
 	case r.Kind == kindChecksum || r.Kind == kindAccuse || r.Kind == kindCompare:
 		return m.compared.answer(ctx, r)
-	case r.Kind == kindRemove:
-		return m.answerRemove(ctx, r.Body)
 	case r.Kind == kindLeads || r.Kind == kindSteer:
 		return m.steering.answer(ctx, r)
 	case handler == nil || kept == nil:

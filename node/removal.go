@@ -3,22 +3,15 @@ package node
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"net/http"
 	"slices"
-	"strconv"
 	"time"
 
 	"holdfast"
 	"holdfast/catalog"
-	"holdfast/rpc"
 	"holdfast/table"
 )
-
-// removePath is where a node has one of its cluster removed.
-const removePath = "/cluster/remove"
 
 // A Removal is how far it is that a node is taken out of its cluster for good.
 type Removal struct {
@@ -31,49 +24,6 @@ type Removal struct {
 
 	// Spares are the nodes that are to vote in its place and have no vote in some group yet.
 	Spares []holdfast.NodeID `json:"spares,omitempty"`
-}
-
-// A removeForm is what the node that leads is asked for.
-type removeForm struct {
-	Node holdfast.NodeID `json:"node"`
-}
-
-// removeNode has the node that leads remove one, or go on, and returns how far it is.
-func (m *member) removeNode(ctx context.Context, id holdfast.NodeID) (*Removal, error) {
-	leader := m.forwarder.leader()
-	switch leader {
-	case 0:
-		return nil, holdfast.Errorf(holdfast.NotLeader, "node %d knows no node that leads", m.is.Node)
-	case m.is.Node:
-		return m.admission.Load().remove(ctx, id)
-	}
-	body, err := json.Marshal(removeForm{id})
-	if err != nil {
-		return nil, err
-	}
-	raw, err := m.transport.Call(ctx, rpc.Message{To: leader, Kind: kindRemove, Body: body})
-	if err != nil {
-		return nil, err
-	}
-	is := &Removal{}
-	if err := json.Unmarshal(raw, is); err != nil {
-		return nil, err
-	}
-	is.Asked = m.is.Node
-	return is, nil
-}
-
-// answerRemove answers another node's request to remove one.
-func (m *member) answerRemove(ctx context.Context, body []byte) ([]byte, error) {
-	var of removeForm
-	if err := json.Unmarshal(body, &of); err != nil {
-		return nil, holdfast.Errorf(holdfast.Invalid, "a request to remove a node can't be decoded: %v", err)
-	}
-	is, err := m.admission.Load().remove(ctx, of.Node)
-	if err != nil {
-		return nil, err
-	}
-	return json.Marshal(is)
 }
 
 // remove has a node leave, unless it does or has. From then on the catalog says so, and the reshaping
@@ -143,7 +93,7 @@ func (a *admission) mayLeave(id holdfast.NodeID, before, after *catalog.Nodes) e
 
 // removal returns how far the removal of a node is.
 func (a *admission) removal(id holdfast.NodeID, n *catalog.Nodes) *Removal {
-	is := &Removal{Node: id, Asked: a.is.Node, Done: n.Node(id).Removed, Leads: a.is.Node == id}
+	is := &Removal{Node: id, Done: n.Node(id).Removed, Leads: a.is.Node == id}
 	lack := map[holdfast.NodeID]bool{}
 	for _, r := range a.replicas.list() {
 		is.Of++
@@ -210,38 +160,6 @@ func (x *reshaping) noteRemoved(ctx context.Context, n *catalog.Nodes) {
 			return
 		}
 		x.log.Info("a node was removed from the cluster", "node", node.ID, "address", node.Address)
-	}
-}
-
-// handleRemoval serves removals, which any node has the leading one make: each POST begins one, unless
-// that was done, and responds with a Removal. Browsers send no POST of another site's page here.
-func (n *Node) handleRemoval(mux *http.ServeMux) {
-	within := http.NewCrossOriginProtection()
-	mux.Handle("POST "+removePath, within.Handler(http.HandlerFunc(n.serveRemoval)))
-}
-
-func (n *Node) serveRemoval(w http.ResponseWriter, r *http.Request) {
-	if n.tables == nil || n.tables.member == nil {
-		http.Error(w, "this node is of no cluster: there is none that could be removed", http.StatusNotFound)
-		return
-	}
-	id, err := strconv.ParseUint(r.URL.Query().Get("node"), 10, 64)
-	if err != nil || id == 0 {
-		http.Error(w, "node must be the number of a node", http.StatusBadRequest)
-		return
-	}
-	ctx, end := context.WithTimeout(r.Context(), reshapeWait)
-	defer end()
-	is, err := n.tables.member.removeNode(ctx, holdfast.NodeID(id))
-	switch {
-	case err == nil:
-		writeJSON(w, is)
-	case errors.Is(err, holdfast.NotFound):
-		http.Error(w, err.Error(), http.StatusNotFound)
-	case errors.Is(err, holdfast.Conflict):
-		http.Error(w, err.Error(), http.StatusConflict)
-	default:
-		http.Error(w, err.Error(), http.StatusServiceUnavailable)
 	}
 }
 

@@ -14,7 +14,7 @@ import (
 // remove asks node i+1 to have a node removed.
 func (c *testCluster) remove(i int, id holdfast.NodeID) (is *Removal, err error) {
 	for began := time.Now(); time.Since(began) < time.Minute; time.Sleep(10 * time.Millisecond) {
-		is, err = c.nodes[i].tables.member.removeNode(c.t.Context(), id)
+		is, err = c.nodes[i].tables.member.steering.remove(c.t.Context(), id)
 		if !errors.Is(err, holdfast.NotLeader) && !errors.Is(err, holdfast.Overloaded) &&
 			!errors.Is(err, holdfast.Unavailable) {
 			break

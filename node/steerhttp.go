@@ -13,30 +13,37 @@ import (
 const (
 	transferPath = "/cluster/transfer"
 	drainPath    = "/cluster/drain"
+	removePath   = "/cluster/remove" // each request begins the removal, or says how far it is
 )
 
-// handleSteering serves what changes which node leads. Browsers send no POST of another site's page
-// here.
+// handleSteering serves what changes which node leads, and which there are. Browsers send no POST of
+// another site's page here.
 func (n *Node) handleSteering(mux *http.ServeMux) {
 	within := http.NewCrossOriginProtection()
-	mux.Handle("POST "+transferPath, within.Handler(http.HandlerFunc(
-		func(w http.ResponseWriter, r *http.Request) {
-			n.serveSteering(w, r, new(Transfer), func(id holdfast.NodeID) steerForm { return steerForm{Transfer: id} })
-		})))
-	mux.Handle("POST "+drainPath, within.Handler(http.HandlerFunc(
-		func(w http.ResponseWriter, r *http.Request) {
-			undo := r.URL.Query().Get("undo") != ""
-			n.serveSteering(w, r, new(DrainStatus), func(id holdfast.NodeID) steerForm {
-				return steerForm{Drain: id, Undo: undo}
-			})
-		})))
+	for path, ask := range map[string]asking{
+		transferPath: func(r *http.Request, s *steering, id holdfast.NodeID) (any, error) {
+			is := new(Transfer)
+			return is, s.ask(r.Context(), steerForm{Transfer: id}, is)
+		},
+		drainPath: func(r *http.Request, s *steering, id holdfast.NodeID) (any, error) {
+			is := new(DrainStatus)
+			return is, s.ask(r.Context(), steerForm{Drain: id, Undo: r.URL.Query().Get("undo") != ""}, is)
+		},
+		removePath: func(r *http.Request, s *steering, id holdfast.NodeID) (any, error) {
+			return s.remove(r.Context(), id)
+		},
+	} {
+		mux.Handle("POST "+path, within.Handler(http.HandlerFunc(
+			func(w http.ResponseWriter, r *http.Request) { n.serveSteering(w, r, ask) })))
+	}
 }
 
-func (n *Node) serveSteering(
-	w http.ResponseWriter, r *http.Request, is any, form func(holdfast.NodeID) steerForm,
-) {
+// An asking has the node that leads do something about a node, and returns what that says.
+type asking func(r *http.Request, s *steering, id holdfast.NodeID) (any, error)
+
+func (n *Node) serveSteering(w http.ResponseWriter, r *http.Request, ask asking) {
 	if n.tables == nil || n.tables.member == nil {
-		http.Error(w, "this node is of no cluster: there is no other that could lead", http.StatusNotFound)
+		http.Error(w, "this node is of no cluster: there is no other node", http.StatusNotFound)
 		return
 	}
 	id, err := strconv.ParseUint(r.URL.Query().Get("node"), 10, 64)
@@ -46,7 +53,7 @@ func (n *Node) serveSteering(
 	}
 	ctx, end := context.WithTimeout(r.Context(), steerCall)
 	defer end()
-	err = n.tables.member.steering.ask(ctx, form(holdfast.NodeID(id)), is)
+	is, err := ask(r.WithContext(ctx), &n.tables.member.steering, holdfast.NodeID(id))
 	switch {
 	case err == nil:
 		writeJSON(w, is)

@@ -14,8 +14,8 @@ import (
 	"holdfast/table"
 )
 
-// A steering is what a member does about which node leads, when an operator asks for it, or when the
-// node stops. The bodies of its requests are JSON; see docs/formats.md.
+// A steering is what a member does about which node leads, and which there are, when an operator asks
+// for it, or when the node stops. The bodies of its requests are JSON; see docs/formats.md.
 type steering struct {
 	member *member
 	tables atomic.Pointer[table.Store] // nil: the node is starting
@@ -27,6 +27,7 @@ type steerForm struct {
 	Transfer holdfast.NodeID `json:"transfer,omitempty"` // the node that is to lead
 	Drain    holdfast.NodeID `json:"drain,omitempty"`    // the node that is to be drained
 	Undo     bool            `json:"undo,omitempty"`     // it is to be drained no more
+	Remove   holdfast.NodeID `json:"remove,omitempty"`   // the node that is to be removed
 }
 
 // A Transfer is a hand-over of all that a node has led.
@@ -49,8 +50,8 @@ const (
 	fitWithin       = 500 * time.Millisecond // until a node that may lead has said how it is
 )
 
-// ask has the node that leads do something, and decodes what that says into is, a *Transfer or a
-// *DrainStatus.
+// ask has the node that leads do something, and decodes what that says into is, a *Transfer, a
+// *DrainStatus or a *Removal.
 func (s *steering) ask(ctx context.Context, of steerForm, is any) error {
 	m := s.member
 	leader := m.forwarder.leader()
@@ -77,18 +78,28 @@ func (s *steering) ask(ctx context.Context, of steerForm, is any) error {
 
 // askHere is ask at the node that leads.
 func (s *steering) askHere(ctx context.Context, of steerForm) ([]byte, error) {
-	if of.Drain != 0 {
-		is, err := s.drain(ctx, of)
-		if err != nil {
-			return nil, err
-		}
-		return json.Marshal(is)
+	var is any
+	var err error
+	switch {
+	case of.Drain != 0:
+		is, err = s.drain(ctx, of)
+	case of.Remove != 0:
+		is, err = s.member.admission.Load().remove(ctx, of.Remove)
+	default:
+		is, err = s.transfer(ctx, of.Transfer)
 	}
-	is, err := s.transfer(ctx, of.Transfer)
 	if err != nil {
 		return nil, err
 	}
 	return json.Marshal(is)
+}
+
+// remove has the node that leads remove one, or go on, and returns how far that is.
+func (s *steering) remove(ctx context.Context, id holdfast.NodeID) (*Removal, error) {
+	is := new(Removal)
+	err := s.ask(ctx, steerForm{Remove: id}, is)
+	is.Asked = s.member.is.Node
+	return is, err
 }
 
 // answer answers another node's request. One of kindLeads fails until this node executes requests.
@@ -101,7 +112,7 @@ func (s *steering) answer(ctx context.Context, r rpc.Message) ([]byte, error) {
 	}
 	var of steerForm
 	if err := json.Unmarshal(r.Body, &of); err != nil {
-		return nil, holdfast.Errorf(holdfast.Invalid, "a request to hand over can't be decoded: %v", err)
+		return nil, holdfast.Errorf(holdfast.Invalid, "a request to the node that leads can't be decoded: %v", err)
 	}
 	return s.askHere(ctx, of)
 }

@@ -1,9 +1,8 @@
 package main
 
 import (
-	"encoding/json"
+	"context"
 	"fmt"
-	"io"
 	"strings"
 	"time"
 
@@ -28,64 +27,40 @@ Exit code: 0 it is done; 1 it was refused, or isn't done.`
 const drainEvery = 500 * time.Millisecond
 
 func newClusterDrainCommand() *cobra.Command {
-	var address string
-	var asJSON, undo bool
+	var undo bool
 	cmd := &cobra.Command{
 		Use:     "drain NODE",
 		Short:   "Have a node lead nothing, before work on its machine",
 		Long:    clusterDrainLong,
 		Example: "  holdfast cluster drain 2\n  holdfast cluster drain 2 --undo",
-		Args:    cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			ctx, stop := interruptible(cmd)
-			defer stop()
-			id, err := nodeNumber(args[0])
-			if err != nil {
+	}
+	steering(cmd, func(ctx context.Context, id uint64, o *steeringOptions) error {
+		path := fmt.Sprintf("/cluster/drain?node=%d", id)
+		if undo {
+			path += "&undo=true"
+		}
+		for changed := false; ; {
+			var is node.DrainStatus
+			if _, err := steer(ctx, o.address, path, &is); err != nil {
 				return err
 			}
-			path := fmt.Sprintf("/cluster/drain?node=%d", id)
-			if undo {
-				path += "&undo=true"
+			changed = changed || is.Changed
+			is.Changed = changed
+			if err := o.progress(drainText(&is)); err != nil {
+				return err
 			}
-			changed, last := false, ""
-			for {
-				var is node.DrainStatus
-				if _, err := steer(ctx, address, path, &is); err != nil {
-					return err
-				}
-				changed = changed || is.Changed
-				if is.Changed = changed; asJSON && is.Done {
-					return writeDrain(cmd.OutOrStdout(), &is)
-				}
-				if line := drainText(&is); !asJSON && line != last {
-					if _, err := io.WriteString(cmd.OutOrStdout(), line); err != nil {
-						return err
-					}
-					last = line
-				}
-				if is.Done {
-					return nil
-				}
-				select {
-				case <-time.After(drainEvery):
-				case <-ctx.Done():
-					return ctx.Err()
-				}
+			if is.Done {
+				return o.end(&is)
 			}
-		},
-	}
-	clusterFlags(cmd, &address, &asJSON)
+			select {
+			case <-time.After(drainEvery):
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
+	})
 	cmd.Flags().BoolVar(&undo, "undo", false, "end that the node is drained")
 	return cmd
-}
-
-// writeDrain writes how far a node is drained as JSON.
-func writeDrain(out io.Writer, is *node.DrainStatus) error {
-	text, err := json.MarshalIndent(is, "", "  ")
-	if err == nil {
-		_, err = out.Write(append(text, '\n'))
-	}
-	return err
 }
 
 // drainText is the line that says how far a node is drained.
