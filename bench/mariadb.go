@@ -47,12 +47,14 @@ func mariaFlags(i int, dir, port string) []string {
 	if i == 0 {
 		leads, readOnly = readOnly, leads
 	}
-	flags := []string{"--no-defaults", "--datadir=" + filepath.Join(dir, "data"), "--socket=" + filepath.Join(dir, "sock"),
+	flags := []string{"--no-defaults",
+		"--datadir=" + filepath.Join(dir, "data"), "--socket=" + filepath.Join(dir, "sock"),
 		"--pid-file=" + filepath.Join(dir, "pid"), "--init-file=" + filepath.Join(dir, "init.sql"),
 		"--bind-address=127.0.0.1", "--port=" + port, "--skip-name-resolve", fmt.Sprintf("--server-id=%d", i+1),
 		"--log-bin=binlog", "--log-slave-updates=ON", "--binlog-format=ROW", "--gtid-strict-mode=ON",
 		"--sync-binlog=1", "--innodb-flush-log-at-trx-commit=1", "--max-connections=1000",
-		"--read-only=" + readOnly, "--rpl-semi-sync-master-enabled=" + leads, "--rpl-semi-sync-master-wait-point=AFTER_SYNC",
+		"--read-only=" + readOnly, "--rpl-semi-sync-master-enabled=" + leads,
+		"--rpl-semi-sync-master-wait-point=AFTER_SYNC",
 		"--rpl-semi-sync-master-timeout=3600000", "--rpl-semi-sync-slave-enabled=ON",
 		"--slave-parallel-mode=optimistic", "--slave-parallel-threads=4"}
 	if os.Geteuid() == 0 {
@@ -64,7 +66,8 @@ func mariaFlags(i int, dir, port string) []string {
 // formMaria makes the servers' directories, which begin equal, and what each runs at its start.
 func formMaria(ctx context.Context, dir string) error {
 	first := filepath.Join(dir, "1", "data")
-	args := []string{"--no-defaults", "--datadir=" + first, "--skip-test-db", "--auth-root-authentication-method=normal"}
+	args := []string{"--no-defaults", "--datadir=" + first, "--skip-test-db",
+		"--auth-root-authentication-method=normal"}
 	if os.Geteuid() == 0 {
 		args = append(args, "--user=root")
 	}
@@ -99,8 +102,9 @@ func followMaria(ctx context.Context, addresses []string) error {
 		return err
 	}
 	for _, address := range addresses[1:] {
-		err := onMaria(ctx, address, fmt.Sprintf("CHANGE MASTER TO MASTER_HOST='%s', MASTER_PORT=%s, MASTER_USER='%s', "+
-			"MASTER_PASSWORD='%s', MASTER_USE_GTID=slave_pos", host, port, mariaUser, mariaPassword), "START SLAVE")
+		follow := fmt.Sprintf("CHANGE MASTER TO MASTER_HOST='%s', MASTER_PORT=%s, MASTER_USER='%s', "+
+			"MASTER_PASSWORD='%s', MASTER_USE_GTID=slave_pos", host, port, mariaUser, mariaPassword)
+		err := onMaria(ctx, address, follow, "START SLAVE")
 		if err != nil {
 			return err
 		}

@@ -212,8 +212,8 @@ func (n *Nodes) Leave(id holdfast.NodeID, from holdfast.ShardID) (*Nodes, error)
 	next := n.clone()
 	next.Node(id).Leaving = true
 	if stay := len(next.Voters(MaxNodes)); stay < n.Replicas() {
-		return nil, holdfast.Errorf(holdfast.Refused, "without node %d, %d nodes would stay, and tables have %d replicas: "+
-			"add a node first", id, stay, n.Replicas())
+		return nil, holdfast.Errorf(holdfast.Refused, "without node %d, %d nodes would stay, and tables have %d "+
+			"replicas: add a node first", id, stay, n.Replicas())
 	}
 	next.found(from)
 	return next, nil

@@ -80,7 +80,8 @@ func testDamaged(t *testing.T, whole []byte) {
 		try(append(append([]byte(nil), whole[:i]...), whole[i:len(whole)-1]...), "shortened", i)
 	}
 	try(append(whole, ' '), "longer", len(whole))
-	other := strings.NewReplacer(`"node": 1`, `"node": 2`, `"replaces": 2`, `"replaces": 1`, `"node": 5`, `"node": 4`).Replace(string(whole))
+	swap := strings.NewReplacer(`"node": 1`, `"node": 2`, `"replaces": 2`, `"replaces": 1`, `"node": 5`, `"node": 4`)
+	other := swap.Replace(string(whole))
 	try([]byte(other), "another node", 0) // valid, but for its checksum
 	later := regexp.MustCompile(`"version": \d`).ReplaceAllString(string(whole), `"version": 5`)
 	if _, err := decode([]byte(later)); err == nil || !strings.Contains(err.Error(), "its version is 5") {

@@ -27,7 +27,7 @@ func (c *cluster) proposeAs(m *member, term uint64, raw string, ack holdfast.Ack
 	return p
 }
 
-// A proposed is a proposal, and what its proposer is told.
+// A proposed is a proposal, and what its proposer gets.
 type proposed struct {
 	proposal
 	early  chan holdfast.TxID

@@ -385,8 +385,8 @@ func (h *history) compare(leader *member) {
 		}
 		for _, b := range p.behind {
 			if before, found := at[h.names[b]]; is && (!found || before.index > a.index) {
-				h.fail("proposal %s was decided by %s, and is applied at %v, the other at %v", h.names[p], h.names[b], a,
-					before)
+				h.fail("proposal %s was decided by %s, and is applied at %v, the other at %v", h.names[p], h.names[b],
+					a, before)
 			}
 		}
 	}

@@ -63,7 +63,7 @@ func (r *Replica) LeadsIn(term uint64) bool {
 func (r *Replica) Leader() holdfast.NodeID { return holdfast.NodeID(r.leader.Load()) }
 
 // Propose has the group commit an entry that was decided while this replica led in a term. Its
-// proposer is told the outcome as soon as that is certain: once the entry is applied here, and on as
+// proposer gets the outcome as soon as that is certain: once the entry is applied here, and on as
 // many disks as the proposal asks for; or when the replica or the host is stopped.
 //
 // The error, here or of the outcome, is NotLeader, Refused or Overloaded if the entry isn't committed

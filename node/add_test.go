@@ -35,8 +35,8 @@ func (c *testCluster) wantMembers(i int, voters, learners []holdfast.NodeID) {
 			return
 		}
 		if time.Since(began) > time.Minute {
-			c.t.Fatalf("node %d: got %d of %d groups, and %d to join, that don't have the voters %v and the learners %v",
-				i+1, wrong, len(all), len(m.joiner.list()), voters, learners)
+			c.t.Fatalf("node %d: got %d of %d groups, and %d to join, that don't have the voters %v and the "+
+				"learners %v", i+1, wrong, len(all), len(m.joiner.list()), voters, learners)
 		}
 	}
 }

@@ -70,14 +70,14 @@ func (m *member) stranger(name string, self rpc.Member) error {
 		return holdfast.Errorf(holdfast.Overloaded, "node %d has joined later: the nodes that have formed the cluster "+
 			"answer the one at %s", m.is.Node, self.Addr)
 	default:
-		return refused("the cluster %q knows the node with incarnation %s as node %d at %s: its address was changed, or "+
-			"the directory of another node was copied to the node at %s", name, incarnation, known.ID, known.Address,
+		return refused("the cluster %q knows the node with incarnation %s as node %d at %s: its address was changed, "+
+			"or the directory of another node was copied to the node at %s", name, incarnation, known.ID, known.Address,
 			self.Addr)
 	}
 	for _, x := range nodes.Present() {
 		if x.Address == self.Addr && x.Incarnation != incarnation {
-			return refused("the nodes of the cluster %q are %s: the node at %s with incarnation %s isn't one of them, or "+
-				"its disk was emptied; node %d has that address", name, presentText(nodes), self.Addr, incarnation, x.ID)
+			return refused("the nodes of the cluster %q are %s: the node at %s with incarnation %s isn't one of them, "+
+				"or its disk was emptied; node %d has that address", name, presentText(nodes), self.Addr, incarnation, x.ID)
 		}
 	}
 	return holdfast.Errorf(holdfast.Exists, "the cluster %q was formed before: its nodes are %s", name,

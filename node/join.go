@@ -12,9 +12,9 @@ import (
 )
 
 // join makes an empty directory that of a new node, which takes the place of one that is lost. A node
-// that is to form a cluster, and hears that this was done without it, goes the same way, as one more (see
-// run). Each step is on the disk before the next, so the process may be killed at any time, and started again
-// with the same options:
+// that is to form a cluster, and hears that this was done without it, goes the same way, as one more
+// (see run). Each step is on the disk before the next, so the process may be killed at any time, and
+// started again with the same options:
 //
 //  1. the node draws an incarnation, by which the others know it from then on (cluster.incarnation);
 //  2. it asks the cluster, whose leader gives the incarnation an ID, once, in the catalog;

@@ -71,7 +71,7 @@ func TestALostWriteIsReported(t *testing.T) {
 						if status == http.StatusBadRequest && want.MatchString(text) {
 							break
 						}
-						// Until another node leads, nobody knows; a request isn't answered as if there were no token.
+						// Until another node leads, nobody knows; the token isn't ignored.
 						if status != http.StatusServiceUnavailable || time.Since(began) > time.Minute {
 							t.Fatalf("node %d, %s: got %d %s; want 400 %v", i+1, operation, status, text, want)
 						}

@@ -112,8 +112,8 @@ func (s *Status) leaderProblems() (all []Problem) {
 	case c.Leader == 0 && heard < needed:
 		return []Problem{{Code: ProblemNoMajority, Refused: true, Node: c.Node, Text: refusedConsistent +
 			fmt.Sprintf("node %d hears %d of the %d nodes that vote, itself included, and a majority is %d: start %s, "+
-				"or repair the network; other reads are answered from what this node has", c.Node, heard, voters, needed,
-				nodesText(silent))}}
+				"or repair the network; other reads are answered from what this node has", c.Node, heard, voters,
+				needed, nodesText(silent))}}
 	case c.Leader == 0:
 		return []Problem{{Code: ProblemNoLeader, Refused: true, Node: c.Node, Text: refusedConsistent +
 			fmt.Sprintf("no node is known to lead, although node %d hears %d of %d: an election takes about 2 s; if "+
@@ -180,10 +180,10 @@ func (s *Status) unmet() (all []Problem) {
 		if len(down) > 0 {
 			why = nodesText(down) + " isn't heard, or confirms nothing: start it"
 		}
+		text := fmt.Sprintf("writes to table %s are refused: it acknowledges %s, and %s, or have writes wait for less: "+
+			"\"holdfast table set %s holdfast:acknowledge=semisync\"", x.Table, ack, why, x.Table)
 		all = append(all, Problem{Code: ProblemUnmet, Refused: true, Node: s.Cluster.Node, Table: x.Table,
-			Shards: []holdfast.ShardID{x.ID}, Text: fmt.Sprintf("writes to table %s are refused: it acknowledges %s, and "+
-				"%s, or have writes wait for less: \"holdfast table set %s holdfast:acknowledge=semisync\"", x.Table, ack,
-				why, x.Table)})
+			Shards: []holdfast.ShardID{x.ID}, Text: text})
 	}
 	return all
 }

@@ -59,22 +59,22 @@ func TestProblems(t *testing.T) {
 				x.Acknowledge, x.Replicas = ack, []ReplicaStatus{{Node: 2}, {Node: 3}, {Node: 4, Learner: true}}
 			}
 			s.Shards[3].Table = "users"
-		}, []string{"acknowledge_unmet refused writes to table orders are refused: it acknowledges sync, and node 3 isn't " +
-			"heard, or confirms nothing: start it, or have writes wait for less: \"holdfast table set orders " +
+		}, []string{"acknowledge_unmet refused writes to table orders are refused: it acknowledges sync, and node 3 " +
+			"isn't heard, or confirms nothing: start it, or have writes wait for less: \"holdfast table set orders " +
 			"holdfast:acknowledge=semisync\""}},
 		{"a follower confirms nothing", false, func(s *Status) {
 			s.Shards[1].Acknowledge = "semisync:2"
 			s.Shards[1].Replicas = []ReplicaStatus{{Node: 2}, {Node: 3, Behind: 4, Seconds: 2}}
-		}, []string{"acknowledge_unmet refused writes to table orders are refused: it acknowledges semisync:2, and node 3 " +
-			"isn't heard, or confirms nothing"}},
+		}, []string{"acknowledge_unmet refused writes to table orders are refused: it acknowledges semisync:2, and " +
+			"node 3 isn't heard, or confirms nothing"}},
 		{"too few followers", false, func(s *Status) {
 			s.Shards[1].Acknowledge, s.Shards[1].Replicas = "semisync:3", []ReplicaStatus{{Node: 2}, {Node: 3}}
-		}, []string{"acknowledge_unmet refused writes to table orders are refused: it acknowledges semisync:3, and there " +
-			"are only 2 followers"}},
+		}, []string{"acknowledge_unmet refused writes to table orders are refused: it acknowledges semisync:3, and " +
+			"there are only 2 followers"}},
 		{"a node wasn't heard in the leader's term", false, func(s *Status) {
 			s.Cluster.Members[2].Heard, s.Cluster.Members[2].Behind = nil, &BehindStatus{Unheard: 3}
-		}, []string{"node_silent warning node 3 isn't heard since node 1 started: it is down, stopped, or cut off; what it " +
-			"lacks isn't known, since it wasn't heard since node 1 leads"}},
+		}, []string{"node_silent warning node 3 isn't heard since node 1 started: it is down, stopped, or cut off; " +
+			"what it lacks isn't known, since it wasn't heard since node 1 leads"}},
 		{"no leader", false, func(s *Status) { s.Cluster.Leader, s.Cluster.Leads = 0, false },
 			[]string{"no_leader refused " + consistent + "no node is known to lead, although node 1 hears 3 of 3"}},
 		{"no leader, and a node is away", false, func(s *Status) {

@@ -114,7 +114,8 @@ func TestMembersFollowTheNodes(t *testing.T) {
 		for _, id := range n.Members() {
 			gone := n.Node(id).Leaving && slices.Contains(g.Removed, id)
 			if is := slices.Contains(votes, id); slices.Contains(g.Voters, id) != is || !is && !gone && !g.Learns(id) {
-				t.Fatalf("seed %d: got %+v of %+v; want that %v vote, and the others learn", seed, g.Members, n.All, votes)
+				t.Fatalf("seed %d: got %+v of %+v; want that %v vote, and the others learn", seed, g.Members, n.All,
+					votes)
 			}
 		}
 		if len(g.Voters) != size {

@@ -279,8 +279,8 @@ func (m *member) health() string {
 		return fault
 	}
 	if s := m.joins()[m.is.Node]; s != nil {
-		return fmt.Sprintf("tables: this node joins the cluster, and %d of %d groups have it yet: until then it answers no "+
-			"reads itself", s.Groups, s.Of)
+		return fmt.Sprintf("tables: this node joins the cluster, and %d of %d groups have it yet: until then it answers "+
+			"no reads itself", s.Groups, s.Of)
 	}
 	switch leader := m.forwarder.leader(); {
 	case leader == 0:

@@ -21,8 +21,7 @@ type Group interface {
 	LeadsIn(term uint64) bool
 
 	// Propose puts an entry behind all that were proposed before, and returns without waiting for its
-	// outcome, of which the group tells p.Proposer. After an error there is no other outcome: nothing
-	// was changed.
+	// outcome, which p.Proposer gets. After an error there is no other outcome: nothing was changed.
 	//
 	// The group gives entries their places in the order in which they were proposed. It may refuse one
 	// and take those behind it, but for what its Proposer says.
@@ -43,7 +42,7 @@ type Proposal struct {
 	Proposer    Proposer
 }
 
-// A Proposer is told by a group what becomes of an entry. Its methods wait for nothing, and may be
+// A Proposer gets from a group what becomes of an entry. Its methods wait for nothing, and may be
 // called before Propose has returned, or after its caller has stopped waiting.
 type Proposer interface {
 	// Stands is called once before the entry gets its place, if no other reason refuses it first, and

@@ -421,7 +421,7 @@ func (g *looseGroup) termNow() uint64 {
 }
 
 // However entries are refused and lost, an item has what its acknowledged increments come to, each of
-// which has found what the one before has left; and nobody is told of a version that never was.
+// which has found what the one before has left; and nobody gets a version that never was.
 func TestOverlayCounts(t *testing.T) {
 	for seed := range uint64(5) {
 		s, sh := memShard(t)
@@ -463,7 +463,8 @@ func TestOverlayCounts(t *testing.T) {
 					case err == nil:
 						before, after := versionOf(results[0].Before), versionOf(results[0].After)
 						if after != before+1 || made[n][after] {
-							t.Errorf("seed %d: version %d was made of %d; made before: %v", seed, after, before, made[n][after])
+							t.Errorf("seed %d: version %d was made of %d; made before: %v", seed, after, before,
+								made[n][after])
 						}
 						made[n][after] = true
 					case !errors.Is(err, holdfast.NotLeader) && !errors.Is(err, holdfast.Overloaded):

@@ -15,7 +15,7 @@ func TestTurns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var l turnLock
 		var mu sync.Mutex
-		got, wants := "", "" // who has come; and by the last look
+		got, wants := "", "" // those that have come; and by the last look
 		leave := map[string]chan struct{}{}
 		come := func(name string, lock, unlock func()) {
 			leave[name] = make(chan struct{})

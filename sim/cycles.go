@@ -214,7 +214,7 @@ func (g *precedence) components(of edgeKind) []int {
 	for i := range n {
 		part[i], index[i] = unseen, unseen
 	}
-	var path, open []int // the search's path, and who has no component yet
+	var path, open []int // the search's path, and those without a component yet
 	edges := make([]int, n)
 	seen, parts := 0, 0
 	visit := func(i int) {

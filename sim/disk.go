@@ -51,8 +51,8 @@ func (d *Disk) Limit(bytes int64) {
 // plenty is more than any store needs.
 const plenty = 1 << 40
 
-// Report has GetDiskUsage report so many free bytes, whatever there are. What stores do with what they
-// are told is the same in each run then; how long Pebble's files are isn't.
+// Report has GetDiskUsage report so many free bytes, whatever there are. What stores do because of that
+// is the same in each run; how long Pebble's files are isn't.
 func (d *Disk) Report(free int64) {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -18,8 +18,8 @@
 //   - a write that semisync or sync acknowledged was on as many disks as that says;
 //   - the replicas of a group are equal, byte for byte.
 //
-// A full disk is one of which a node is told that less is free than shards keep free for flushes and
-// removals. No write fails, since how long Pebble's files are isn't the same in two runs.
+// A full disk is one that reports less free space than shards keep for flushes and removals. No write
+// fails, since how long Pebble's files are isn't the same in two runs.
 //
 // With Options.Tables, each node has a table.Store, whose shards have the groups. The node that
 // leads the catalog's group executes what any node is asked for, as package node has it. Tellers

@@ -88,7 +88,7 @@ func asking(changes []*change, err error) error {
 	if of == nil || asks == "" || of.acknowledge.Compare(unmet.Acknowledge) == 0 {
 		return err
 	}
-	text := fmt.Sprintf("%s: table %s acknowledges %s, and so does a transaction that changes it, in shard %d of table "+
-		"%s too, of whose followers %s", unmet.Became, asks, unmet.Acknowledge, e.Shard, of.desc.Name, unmet.Lacking)
+	text := fmt.Sprintf("%s: table %s acknowledges %s, and so does a transaction that changes it, in shard %d of "+
+		"table %s too, of whose followers %s", unmet.Became, asks, unmet.Acknowledge, e.Shard, of.desc.Name, unmet.Lacking)
 	return &holdfast.Error{Kind: e.Kind, Text: text, Err: err, Shard: e.Shard}
 }

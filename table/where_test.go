@@ -37,7 +37,8 @@ func TestErrorsNameShardsAndTables(t *testing.T) {
 	}{
 		{about("nothing was changed: shard %d has no leader", sh), fmt.Sprintf(
 			"nothing was changed: shard %d of table orders has no leader", sh)},
-		{about("see: %w", about("shard %d is cut off", sh)), fmt.Sprintf("see: shard %d of table orders is cut off", sh)},
+		{about("see: %w", about("shard %d is cut off", sh)),
+			fmt.Sprintf("see: shard %d of table orders is cut off", sh)},
 		{about("shard %d of table orders is cut off", sh), fmt.Sprintf("shard %d of table orders is cut off", sh)},
 		{about("shard %d has no leader", sh*10), fmt.Sprintf("shard %d has no leader", sh*10)},
 		{about("another text"), "another text"},
